@@ -1,0 +1,36 @@
+# make install | demo | test | soak | lint | bench [ONLY=group] | conformance
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test soak lint bench conformance
+
+install: .venv/installed
+
+.venv/installed: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: install
+	$(BIN)/python manage.py demo
+
+test: install
+	$(BIN)/pytest
+
+soak: install
+	SOAK=1 $(BIN)/pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py check --deploy --fail-level WARNING
+
+bench: install
+	$(BIN)/python -m bench $(ONLY:%=--only %)
+
+conformance: install
+	$(BIN)/pytest ledger_adapters/conformance

@@ -1,0 +1,1 @@
+"""What changes people, parties and their keys."""

@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class BillingConfig(AppConfig):
+    name = "apps.billing"
+    label = "billing"
+    verbose_name = _("Billing")
+
+    def ready(self) -> None:
+        # Consumers need the models, which are there only now.
+        from apps.billing.consumer import CONSUMER
+        from apps.ledger.consumers import register_consumer
+
+        register_consumer(CONSUMER)

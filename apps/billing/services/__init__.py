@@ -1,0 +1,1 @@
+"""Make invoices and their evidence."""

@@ -1,0 +1,9 @@
+from ledger_adapters.contract import Code
+
+
+class Refused(Exception):
+    """The contract would reject the command; nothing was written."""
+
+    def __init__(self, code: Code) -> None:
+        super().__init__(code.name)
+        self.code = code

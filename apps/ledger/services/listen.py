@@ -1,0 +1,139 @@
+"""Store what the ledger says, write the receipts, and let each app hear it."""
+
+from collections.abc import Sequence
+
+import structlog
+from django.db import transaction
+
+from apps.ledger.choices import CommandState, TransactionState
+from apps.ledger.consumers import Consumer, Told, consumers
+from apps.ledger.ledgers import get_ledger
+from apps.ledger.models import Command, Cursor, Event, Stream, Transaction
+from evidence import commands
+from ledger_adapters import base
+from ledger_adapters.base import LedgerAdapter
+from ledger_adapters.contract import Code
+
+logger = structlog.get_logger(__name__)
+
+LISTENER = "listener"
+AT_ONCE = 500
+
+
+def listen(ledger: str) -> int:
+    """Store final events that are new; returns how many."""
+    adapter = get_ledger(ledger)
+    cursor, _ = Cursor.objects.get_or_create(ledger=ledger, reader=LISTENER)
+    total = 0
+    while True:
+        events = adapter.events(cursor.position, AT_ONCE)
+        with transaction.atomic():
+            locked = Cursor.objects.select_for_update().get(pk=cursor.pk)
+            if locked.position == cursor.position:
+                _store(ledger, events)
+                locked.position += len(events)
+                locked.save(update_fields=["position"])
+                total += len(events)
+        cursor = locked
+        if len(events) < AT_ONCE:
+            return total
+
+
+def _store(ledger: str, events: Sequence[base.Event]) -> None:
+    stored = [
+        Event(
+            ledger=ledger,
+            position=event.position,
+            transaction_id=event.transaction,
+            command_id=event.outcome.id,
+            kind=_kind(event.outcome.envelope),
+            code=event.outcome.code,
+            time=event.outcome.time,
+            envelope=event.outcome.envelope,
+        )
+        for event in events
+    ]
+    Event.objects.bulk_create(stored)
+    _write_receipts(stored)
+
+
+def _kind(envelope: bytes) -> int:
+    """Zero for bytes that are no command: somebody else may have sent them to the ledger."""
+    try:
+        return commands.Command.from_bytes(envelope).fields.KIND
+    except commands.CommandError:
+        return 0
+
+
+def _write_receipts(events: Sequence[Event]) -> None:
+    told = {bytes(event.command_id): event for event in events}
+    receipts = list(Command.objects.filter(command_id__in=list(told)).select_related("stream"))
+    for receipt in receipts:
+        event = told[bytes(receipt.command_id)]
+        receipt.code, receipt.ledger_time, receipt.event = event.code, event.time, event.position
+        receipt.state = CommandState.CONFIRMED if event.code == Code.APPLIED else CommandState.REJECTED
+    Command.objects.bulk_update(receipts, ["code", "ledger_time", "event", "state"])
+    for receipt in receipts:
+        if receipt.state == CommandState.REJECTED:
+            Stream.objects.filter(pk=receipt.stream_id, parked_by=None).update(parked_by=receipt)
+            logger.error(
+                "command_rejected",
+                command=str(receipt),
+                kind=receipt.kind,
+                code=Code(told[bytes(receipt.command_id)].code).name,
+            )
+
+
+def finish(sent: Transaction, adapter: LedgerAdapter) -> bool:
+    """Mark the transaction final once each of its commands has its receipt. Call `listen` before."""
+    still_open = sent.commands.filter(state=CommandState.SENT).values_list("command_id", flat=True)
+    open_ids = {bytes(command_id) for command_id in still_open}
+    if open_ids:
+        outcomes = adapter.outcome(sent.transaction_id) or ()
+        known = [o.id for o in outcomes if o.code is Code.ALREADY_APPLIED and o.id in open_ids]
+        if known:
+            # Applied by an earlier transaction, whose event was heard before the command was in this outbox.
+            with transaction.atomic():
+                _write_receipts(list(Event.objects.filter(command_id__in=known, code=Code.APPLIED)))
+    if sent.commands.filter(state=CommandState.SENT).exists():
+        return False
+    Transaction.objects.filter(pk=sent.pk).update(state=TransactionState.FINAL)
+    return True
+
+
+def consume(ledger: str) -> None:
+    """Let every app hear the events it has not heard yet. One app's failure does not keep the others from theirs."""
+    for consumer in consumers():
+        try:
+            while _consume_next(ledger, consumer):
+                pass
+        except Exception:
+            # Whatever broke, its transaction is rolled back and the same event comes again at the next sweep.
+            logger.exception("consumer_failed", ledger=ledger, consumer=consumer.name)
+
+
+def _consume_next(ledger: str, consumer: Consumer) -> bool:
+    with transaction.atomic():
+        Cursor.objects.get_or_create(ledger=ledger, reader=consumer.name)
+        cursor = Cursor.objects.select_for_update().get(ledger=ledger, reader=consumer.name)
+        events = list(Event.objects.filter(ledger=ledger, position__gte=cursor.position).order_by("position")[:AT_ONCE])
+        for event in events:
+            _tell(consumer, event)
+        if events:
+            cursor.position = events[-1].position + 1
+            cursor.save(update_fields=["position"])
+    return bool(events)
+
+
+def _tell(consumer: Consumer, event: Event) -> None:
+    kind = commands.KINDS.get(event.kind)
+    if kind is None or kind not in consumer.confirmed:
+        return
+    fields = commands.Command.from_bytes(bytes(event.envelope)).fields
+    told = Told(event.ledger, event.position, bytes(event.command_id), fields, Code(event.code), event.time)
+    if told.is_applied:
+        consumer.confirmed[kind](told)
+        return
+    consumer.rejected[kind](told)
+    if kind in consumer.resumes:
+        Stream.objects.filter(ledger=event.ledger, parked_by__command_id=event.command_id).update(parked_by=None)

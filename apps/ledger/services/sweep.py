@@ -1,0 +1,23 @@
+"""One round of everything: what a wake-up and the periodic sweep do."""
+
+from apps.ledger.choices import CommandState
+from apps.ledger.models import Command
+from apps.ledger.services.listen import consume, listen
+from apps.ledger.services.push import push
+
+
+def sweep(ledger: str) -> None:
+    push(ledger)
+    listen(ledger)
+    consume(ledger)
+
+
+def drain(ledger: str) -> None:
+    """Sweep until nothing moves any more: for commands that must see the end of what they started."""
+    waiting = -1
+    while True:
+        sweep(ledger)
+        left = Command.objects.filter(state__in=[CommandState.QUEUED, CommandState.SENT]).count()
+        if left in (0, waiting):
+            return
+        waiting = left

@@ -1,0 +1,23 @@
+"""What metering does with what the ledger says."""
+
+from apps.ledger.consumers import Consumer, Told
+from apps.ledger.standing import confirm, reject
+from apps.metering.models import Anchor, Batch, Device
+from evidence.commands.kinds import AnchorReadings, RegisterDevice, RevokeDeviceKey
+
+
+def _release(told: Told) -> None:
+    """The batches of a rejected anchor are free to be claimed again."""
+    Batch.objects.filter(anchor__command_id=told.id).update(anchor=None, anchor_index=None)
+
+
+def _stay(told: Told) -> None:
+    """A revocation holds here whatever the ledger says: its stream stays parked until somebody has looked."""
+
+
+CONSUMER = Consumer(
+    name="metering",
+    confirmed={RegisterDevice: confirm(Device), RevokeDeviceKey: _stay, AnchorReadings: confirm(Anchor)},
+    rejected={RegisterDevice: reject(Device), RevokeDeviceKey: _stay, AnchorReadings: reject(Anchor, _release)},
+    resumes=frozenset({AnchorReadings}),
+)

@@ -1,0 +1,20 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that a field of the input breaks. `rule` is a stable name, `message` says it in words."""
+
+    field: str
+    rule: str
+    message: str
+
+
+class BatchRefused(Exception):
+    """A batch that cannot be accepted; nothing of it was stored."""
+
+    def __init__(self, *violations: Violation, status: int = 422) -> None:
+        super().__init__("; ".join(f"{v.field}: {v.message}" for v in violations))
+        self.violations: Sequence[Violation] = violations
+        self.status = status

@@ -1,0 +1,152 @@
+"""Devices and their keys, signed batches of readings, and anchors. The readings themselves are in `metering_reading`,
+
+a partitioned table without foreign keys that migrations make by SQL; see `apps.metering.readings`.
+"""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from apps.accounts.models import Party
+from apps.accounts.permissions import Scope
+from apps.assets.models import MarketArea, MeteringPoint
+from apps.ledger.fields import IdField, random_id
+from apps.ledger.models import OnLedger
+from apps.metering.choices import Grade
+from evidence.keys import PublicKey
+from evidence.readings import Statement, Unit
+
+
+class Device(OnLedger):
+    """A box beside the meter that signs what it read."""
+
+    ledger_id = IdField(default=random_id, unique=True, editable=False)
+    area = models.ForeignKey(
+        MarketArea, verbose_name=_("market area"), on_delete=models.PROTECT, related_name="devices"
+    )
+    owner = models.ForeignKey(Party, verbose_name=_("owner"), on_delete=models.PROTECT, related_name="devices")
+    points = models.ManyToManyField(MeteringPoint, verbose_name=_("metering points"), related_name="devices")
+    name = models.CharField(_("name"), max_length=100)
+    salt = IdField(default=random_id, editable=False)
+    last_contact = models.DateTimeField(_("last contact"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("device")
+        verbose_name_plural = _("devices")
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.area.utility_id, frozenset({self.owner_id}))
+
+
+class DeviceKey(models.Model):
+    device = models.ForeignKey(Device, verbose_name=_("device"), on_delete=models.PROTECT, related_name="keys")
+    key_id = IdField(unique=True, editable=False)
+    algorithm = models.PositiveSmallIntegerField()
+    x = IdField()
+    y = IdField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("device key")
+        verbose_name_plural = _("device keys")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["device"], condition=Q(revoked_at=None), name="metering_one_current_key")
+        ]
+
+    def __str__(self) -> str:
+        return bytes(self.key_id).hex()[:16]
+
+    @property
+    def public_key(self) -> PublicKey:
+        return PublicKey(self.algorithm, bytes(self.x), bytes(self.y))
+
+
+class Anchor(OnLedger):
+    """A root on the ledger over batches of an area and day, in the order in which they were claimed."""
+
+    area = models.ForeignKey(
+        MarketArea, verbose_name=_("market area"), on_delete=models.PROTECT, related_name="anchors"
+    )
+    day = models.DateField(_("day"))
+    start = models.PositiveBigIntegerField()
+    end = models.PositiveBigIntegerField()
+    count = models.PositiveIntegerField(_("batches"))
+    root = IdField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("anchor")
+        verbose_name_plural = _("anchors")
+        ordering: ClassVar = ["-day", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.area} {self.day} · {self.count}"
+
+
+class Batch(models.Model):
+    """A statement about readings, signed by a device or by the operator who imported them."""
+
+    area = models.ForeignKey(
+        MarketArea, verbose_name=_("market area"), on_delete=models.PROTECT, related_name="batches"
+    )
+    device = models.ForeignKey(
+        Device, verbose_name=_("device"), null=True, on_delete=models.PROTECT, related_name="batches"
+    )
+    importer = models.ForeignKey(
+        Party, verbose_name=_("importer"), null=True, on_delete=models.PROTECT, related_name="batches"
+    )
+    signer = IdField()  # the ledger id of the device or importer, as the statement names it
+    key_id = IdField()
+    sequence = models.PositiveBigIntegerField(_("sequence"))
+    day = models.DateField(_("day"))
+    start = models.PositiveBigIntegerField()
+    end = models.PositiveBigIntegerField()
+    count = models.PositiveIntegerField(_("readings"))
+    root = IdField()
+    signature = models.BinaryField(max_length=64)
+    grade = models.PositiveSmallIntegerField(_("evidence"), choices=Grade.choices)
+    received_at = models.DateTimeField(_("received"), auto_now_add=True)
+    anchor = models.ForeignKey(
+        Anchor, verbose_name=_("anchor"), null=True, on_delete=models.PROTECT, related_name="batches"
+    )
+    anchor_index = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        verbose_name = _("batch of readings")
+        verbose_name_plural = _("batches of readings")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["signer", "sequence"], name="metering_sequence_once"),
+            models.UniqueConstraint(fields=["anchor", "anchor_index"], name="metering_anchor_index_once"),
+            models.CheckConstraint(
+                condition=Q(device=None, importer__isnull=False) | Q(device__isnull=False, importer=None),
+                name="metering_one_signer",
+            ),
+            models.CheckConstraint(condition=Q(start__lt=F("end")), name="metering_batch_window"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["area", "id"], name="metering_not_anchored", condition=Q(anchor=None))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} · {self.sequence}"
+
+    @property
+    def statement(self) -> Statement:
+        return Statement(
+            bytes(self.signer),
+            bytes(self.key_id),
+            self.sequence,
+            self.start,
+            self.end,
+            Unit.WH,
+            self.count,
+            bytes(self.root),
+        )

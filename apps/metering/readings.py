@@ -1,0 +1,134 @@
+"""The table of readings: written by `COPY`, read into arrays. Nothing here decides what is valid."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from django.db import connection
+from numpy.typing import NDArray
+
+from apps.assets.partitions import bucket_of, buckets_between, ensure_partitions
+
+TABLE = "metering_reading"
+
+_COPY = (
+    "COPY metering_reading (slot, value, batch, area, point, bucket, register, version, quality)"
+    " FROM STDIN (FORMAT BINARY)"
+)
+_TYPES = ["int8", "int8", "int8", "int4", "int4", "int2", "int2", "int2", "int2"]
+
+_VERSIONS = """
+SELECT point, register, slot, max(version) FROM metering_reading
+WHERE area = %s AND bucket BETWEEN %s AND %s AND point = ANY(%s) AND slot >= %s AND slot < %s
+GROUP BY point, register, slot
+"""
+
+_LATEST = """
+SELECT DISTINCT ON (point, register, slot) point, register, slot, value, quality, batch FROM metering_reading
+WHERE area = %s AND bucket BETWEEN %s AND %s AND point = ANY(%s) AND slot >= %s AND slot < %s
+ORDER BY point, register, slot, version DESC
+"""
+
+_OF_BATCHES = """
+SELECT batch, point, register, slot, value, quality FROM metering_reading
+WHERE area = %s AND bucket BETWEEN %s AND %s AND batch = ANY(%s) AND slot >= %s AND slot < %s
+"""
+
+
+class Row(NamedTuple):
+    """A reading under the database's own id of its metering point. Slot in UTC seconds, value in Wh."""
+
+    point: int
+    register: int
+    slot: int
+    value: int
+    quality: int
+
+
+class Stored(NamedTuple):
+    """A reading as it stands, with the batch that brought it."""
+
+    point: int
+    register: int
+    slot: int
+    value: int
+    quality: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Readings of one register as arrays (points, slots). `batch` is zero where there is no reading."""
+
+    points: list[int]
+    slots: range
+    value: NDArray[np.int64]
+    batch: NDArray[np.int64]
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        return np.equal(self.batch, 0)
+
+
+def prepare_partitions(start: int, end: int) -> None:
+    """Make sure that there are partitions for these instants. Call outside of a transaction that should stay short."""
+    ensure_partitions(TABLE, buckets_between(start, end))
+
+
+def write(area: int, batch: int, rows: Sequence[Row]) -> None:
+    """Store readings of one batch. One that is there already stays; the new one is its next version.
+
+    The caller holds the lock of whoever may write to these points, so that versions do not collide.
+    """
+    versions = _versions(area, rows)
+    buckets = {slot: bucket_of(slot) for slot in {row.slot for row in rows}}
+    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+        copy.set_types(_TYPES)
+        for point, register, slot, value, quality in rows:
+            version = versions.get((point, register, slot), -1) + 1
+            copy.write_row((slot, value, batch, area, point, buckets[slot], register, version, quality))
+
+
+def _versions(area: int, rows: Sequence[Row]) -> dict[tuple[int, int, int], int]:
+    start, end = min(row.slot for row in rows), max(row.slot for row in rows) + 1
+    points = sorted({row.point for row in rows})
+    with connection.cursor() as cursor:
+        cursor.execute(_VERSIONS, [area, bucket_of(start), bucket_of(end - 1), points, start, end])
+        return {(point, register, slot): version for point, register, slot, version in cursor.fetchall()}
+
+
+def latest(area: int, points: Sequence[int], start: int, end: int) -> list[Stored]:
+    """Readings of the slots that start in [start, end), the latest version of each, by point, register and slot."""
+    return [Stored(*row) for row in _rows(_LATEST, area, list(points), start, end)]
+
+
+def of_batches(area: int, batches: Iterable[int], start: int, end: int) -> dict[int, list[Row]]:
+    """All readings of some batches whose slots start in [start, end), by batch."""
+    found: dict[int, list[Row]] = {}
+    for batch, *row in _rows(_OF_BATCHES, area, list(batches), start, end):
+        found.setdefault(batch, []).append(Row(*row))
+    return found
+
+
+def _rows(query: str, area: int, ids: list[int], start: int, end: int) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, [area, bucket_of(start), bucket_of(end - 1), ids, start, end])
+        rows: list[Any] = cursor.fetchall()
+    return rows
+
+
+def grids(area: int, points: Sequence[int], slots: range, registers: Sequence[int]) -> dict[int, Grid]:
+    """The latest readings of `points` as one grid per register."""
+    row_of = {point: index for index, point in enumerate(points)}
+    shape = (len(points), len(slots))
+    found = {
+        register: Grid(list(points), slots, np.zeros(shape, np.int64), np.zeros(shape, np.int64))
+        for register in registers
+    }
+    for point, register, slot, value, _, batch in latest(area, points, slots.start, slots.stop):
+        if register in found:
+            grid, column = found[register], (slot - slots.start) // slots.step
+            grid.value[row_of[point], column] = value
+            grid.batch[row_of[point], column] = batch
+    return found

@@ -1,0 +1,1 @@
+"""What brings readings in and anchors them."""

@@ -1,0 +1,194 @@
+"""Accept a signed batch of readings: every check that can be made without trusting the sender, then store it whole."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apps.assets.models import MarketArea, MeteringPoint, Occupancy
+from apps.assets.services import reading_secret
+from apps.metering import readings
+from apps.metering.choices import Grade
+from apps.metering.exceptions import BatchRefused, Violation
+from apps.metering.models import Batch, Device, DeviceKey
+from evidence.readings import Quality, Reading, Register, Statement, Unit, batch_root
+from market_math.slots import local_day
+
+MOST_READINGS = 10_000
+MOST_CONSUMPTION_W = 100_000_000
+MOST_GENERATION_PERCENT = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`is_new` is false for a batch that was stored before."""
+
+    batch: Batch
+    is_new: bool
+
+
+def accept_batch(statement: Statement, signature: bytes, content: Sequence[Reading]) -> Accepted:
+    """Store a device's batch. Raises `BatchRefused`, naming field and rule, and then nothing is stored."""
+    key = _signing_key(statement, signature)
+    device = key.device
+    known = _known(device, statement)
+    if known is not None:
+        return Accepted(known, is_new=False)
+    points = {bytes(point.ledger_id): point for point in device.points.select_related("plant")}
+    day = check_content(device.area, statement, content, points)
+    secrets = secrets_of(points.values(), day)
+    if batch_root(content, secrets) != statement.root:
+        raise BatchRefused(Violation("statement.root", "wrong_root", _("The readings do not have this root.")))
+    readings.prepare_partitions(statement.start, statement.end)
+    rows = [readings.Row(points[r.point].pk, r.register, r.slot, r.value, r.quality) for r in content]
+    with transaction.atomic():
+        locked = Device.objects.select_for_update().get(pk=device.pk)
+        known = _known(locked, statement)
+        if known is not None:
+            return Accepted(known, is_new=False)
+        _check_rising(locked, statement)
+        batch = store_batch(
+            statement, signature, area=device.area, day=day, grade=Grade.DEVICE_SIGNED, rows=rows, device=device
+        )
+        Device.objects.filter(pk=device.pk).update(last_contact=timezone.now())
+    return Accepted(batch, is_new=True)
+
+
+def _signing_key(statement: Statement, signature: bytes) -> DeviceKey:
+    found = DeviceKey.objects.select_related("device__area").filter(
+        key_id=statement.key, device__ledger_id=statement.device
+    )
+    key = found.first()
+    if key is None:
+        raise BatchRefused(
+            Violation("statement.key", "unknown_key", _("No such key is registered for this device.")), status=403
+        )
+    if key.revoked_at is not None:
+        raise BatchRefused(Violation("statement.key", "revoked_key", _("This key was revoked.")), status=403)
+    if not key.public_key.verifies(statement.digest, signature):
+        raise BatchRefused(
+            Violation("signature", "wrong_signature", _("The signature does not fit the statement.")), status=403
+        )
+    return key
+
+
+def _known(device: Device, statement: Statement) -> Batch | None:
+    batch = Batch.objects.filter(signer=device.ledger_id, sequence=statement.sequence).first()
+    if batch is not None and batch.statement != statement:
+        raise BatchRefused(
+            Violation(
+                "statement.sequence", "sequence_reused", _("This sequence number was used for other content.")
+            ),
+            status=409,
+        )
+    return batch
+
+
+def _check_rising(device: Device, statement: Statement) -> None:
+    if device.batches.filter(sequence__gt=statement.sequence).exists():
+        raise BatchRefused(
+            Violation("statement.sequence", "sequence_not_rising", _("A later sequence number was seen already.")),
+            status=409,
+        )
+
+
+def check_content(
+    area: MarketArea, statement: Statement, content: Sequence[Reading], points: dict[bytes, MeteringPoint]
+) -> dt.date:
+    """Check readings against their statement and the area's grid; returns the local day that they belong to."""
+    if statement.unit != Unit.WH:
+        raise BatchRefused(Violation("statement.unit", "unknown_unit", _("Readings are in Wh (unit 1).")))
+    if statement.count != len(content) or not 0 < len(content) <= MOST_READINGS:
+        raise BatchRefused(Violation("statement.count", "wrong_count", _("The number of readings differs.")))
+    if statement.end > timezone.now().timestamp():
+        raise BatchRefused(Violation("statement.end", "in_the_future", _("A reading lies in the future.")))
+    day = local_day(statement.start, area.zone)
+    if statement.start >= statement.end or local_day(statement.end - 1, area.zone) != day:
+        raise BatchRefused(Violation("statement.end", "more_than_a_day", _("A batch lies within one local day.")))
+    before = b""
+    violations: list[Violation] = []
+    for index, reading in enumerate(content):
+        if reading.leaf_id <= before:
+            violations.append(Violation(f"readings[{index}]", "not_ascending", _("Readings must be in order.")))
+        before = reading.leaf_id
+        violations += _violations(f"readings[{index}]", reading, area, statement, points)
+    if violations:
+        raise BatchRefused(*violations[:20])
+    return day
+
+
+def _violations(
+    field: str, reading: Reading, area: MarketArea, statement: Statement, points: dict[bytes, MeteringPoint]
+) -> list[Violation]:
+    found = []
+    point = points.get(reading.point)
+    if point is None:
+        found.append(Violation(f"{field}.point", "other_point", _("The device does not measure this point.")))
+    elif reading.register not in list(Register):
+        found.append(Violation(f"{field}.register", "unknown_register", _("There is no such register.")))
+    elif not 0 <= reading.value <= most_energy(point, reading.register, area.slot_seconds):
+        found.append(
+            Violation(f"{field}.value", "implausible_energy", _("No such energy is possible at this point."))
+        )
+    if reading.slot % area.slot_seconds:
+        found.append(Violation(f"{field}.slot", "off_the_grid", _("Slots start on the area's grid.")))
+    if not statement.start <= reading.slot <= statement.end - area.slot_seconds:
+        found.append(Violation(f"{field}.slot", "outside_window", _("The slot lies outside the statement.")))
+    if reading.quality not in list(Quality):
+        found.append(Violation(f"{field}.quality", "unknown_quality", _("There is no such quality.")))
+    return found
+
+
+def most_energy(point: MeteringPoint, register: int, seconds: int) -> int:
+    """The most Wh that a slot can have: generously above the plant's power, or a large site's consumption."""
+    if register == Register.GENERATION:
+        plant = getattr(point, "plant", None)
+        power = plant.power_w * MOST_GENERATION_PERCENT // 100 if plant else 0
+    else:
+        power = MOST_CONSUMPTION_W
+    return int(power * seconds // 3600)
+
+
+def secrets_of(points: Iterable[MeteringPoint], day: dt.date) -> dict[bytes, bytes]:
+    """K by ledger id of the points, of whoever occupied them on `day`."""
+    occupancies = (
+        Occupancy.objects.filter(point__in=points, since__lte=day)
+        .exclude(until__lte=day)
+        .exclude(sealed_secret=None)
+        .select_related("point")
+    )
+    return {bytes(occupancy.point.ledger_id): reading_secret(occupancy) for occupancy in occupancies}
+
+
+def store_batch(
+    statement: Statement,
+    signature: bytes,
+    *,
+    area: MarketArea,
+    day: dt.date,
+    grade: Grade,
+    rows: Sequence[readings.Row],
+    device: Device | None = None,
+    importer_id: int | None = None,
+) -> Batch:
+    """Write a checked batch with its readings. Call in a transaction that holds its signer's lock."""
+    batch = Batch.objects.create(
+        area=area,
+        device=device,
+        importer_id=importer_id,
+        signer=statement.device,
+        key_id=statement.key,
+        sequence=statement.sequence,
+        day=day,
+        start=statement.start,
+        end=statement.end,
+        count=statement.count,
+        root=statement.root,
+        signature=signature,
+        grade=grade,
+    )
+    readings.write(area.pk, batch.pk, rows)
+    return batch

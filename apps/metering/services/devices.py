@@ -1,0 +1,44 @@
+"""Register devices and revoke their keys."""
+
+from collections.abc import Iterable
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.accounts.models import Party
+from apps.assets.models import MarketArea, MeteringPoint
+from apps.ledger.choices import LedgerState
+from apps.ledger.services.enqueue import enqueue
+from apps.metering.models import Device, DeviceKey
+from evidence.commands.kinds import RegisterDevice, RevokeDeviceKey
+from evidence.contents import contents
+from evidence.hashing import ZERO
+from evidence.keys import PublicKey
+
+
+@transaction.atomic
+def register_device(
+    *, area: MarketArea, owner: Party, name: str, key: PublicKey, points: Iterable[MeteringPoint]
+) -> Device:
+    """Store a device with its public key and ask the ledger to register it for its owner."""
+    key.check_point()
+    device = Device.objects.create(area=area, owner=owner, name=name)
+    device.points.set(points)
+    DeviceKey.objects.create(device=device, key_id=key.id, algorithm=key.algorithm, x=key.x, y=key.y)
+    after = ZERO if owner.ledger_state == LedgerState.CONFIRMED or owner.command_id is None else owner.command_id
+    device.command_id = enqueue(
+        RegisterDevice(
+            device.ledger_id, owner.ledger_id, key.algorithm, key.x, key.y, contents(device.salt, {"name": name})
+        ),
+        after=after,
+        ledger=owner.ledger,
+    )
+    device.save(update_fields=["command_id"])
+    return device
+
+
+@transaction.atomic
+def revoke_key(key: DeviceKey) -> None:
+    """From now on nothing signed with this key is accepted."""
+    DeviceKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+    enqueue(RevokeDeviceKey(bytes(key.device.ledger_id), bytes(key.key_id)), ledger=key.device.owner.ledger)

@@ -1,0 +1,101 @@
+"""Bring in readings that no meter signed: the operator who imports them signs instead."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+
+from django.db import transaction
+from django.db.models import Max
+
+from apps.accounts.models import Party
+from apps.accounts.services.parties import signer_of
+from apps.assets.models import MarketArea, MeteringPoint
+from apps.metering import readings
+from apps.metering.choices import Grade
+from apps.metering.models import Batch
+from apps.metering.services.batches import check_content, secrets_of, store_batch
+from evidence.keys import SoftwareKey
+from evidence.readings import Quality, Reading, Statement, Unit, batch_root
+from market_math.slots import local_day
+
+# Wh by slot (UTC seconds), by register.
+Series = Mapping[int, Mapping[int, int]]
+
+
+def import_series(area: MarketArea, importer: Party, series: Mapping[MeteringPoint, Series]) -> int:
+    """Store energies of metering points, signed by `importer`, a batch per point and local day; returns how many.
+
+    All or nothing: raises `BatchRefused`, naming the reading and the rule.
+    """
+    days = {
+        (point, day): content
+        for point, registers in series.items()
+        for day, content in _by_day(area, point, registers)
+    }
+    slots = [reading.slot for content in days.values() for reading in content]
+    readings.prepare_partitions(min(slots), max(slots) + area.slot_seconds)
+    key = signer_of(importer)
+    with transaction.atomic():
+        Party.objects.select_for_update().get(pk=importer.pk)
+        sequence = _last_sequence(importer)
+        for number, ((point, day), content) in enumerate(days.items(), sequence + 1):
+            _store(area, importer, key, number, point, day, content, Grade.OPERATOR_SIGNED)
+    return len(days)
+
+
+def _by_day(area: MarketArea, point: MeteringPoint, registers: Series) -> Iterable[tuple[dt.date, list[Reading]]]:
+    content = [
+        Reading(bytes(point.ledger_id), register, slot, value)
+        for register, values in registers.items()
+        for slot, value in values.items()
+    ]
+    content.sort(key=lambda reading: (local_day(reading.slot, area.zone), reading.register, reading.slot))
+    for day, found in groupby(content, key=lambda reading: local_day(reading.slot, area.zone)):
+        yield day, list(found)
+
+
+def _last_sequence(importer: Party) -> int:
+    return Batch.objects.filter(signer=importer.ledger_id).aggregate(last=Max("sequence"))["last"] or 0
+
+
+def _store(
+    area: MarketArea,
+    importer: Party,
+    key: SoftwareKey,
+    sequence: int,
+    point: MeteringPoint,
+    day: dt.date,
+    content: list[Reading],
+    grade: Grade,
+) -> None:
+    secrets = secrets_of([point], day)
+    slots = [reading.slot for reading in content]
+    statement = Statement(
+        bytes(importer.ledger_id),
+        key.public_key.id,
+        sequence,
+        min(slots),
+        max(slots) + area.slot_seconds,
+        Unit.WH,
+        len(content),
+        batch_root(content, secrets),
+    )
+    check_content(area, statement, content, {bytes(point.ledger_id): point})
+    rows = [readings.Row(point.pk, r.register, r.slot, r.value, r.quality) for r in content]
+    store_batch(
+        statement, key.sign(statement.digest), area=area, day=day, grade=grade, rows=rows, importer_id=importer.pk
+    )
+
+
+def store_substitutes(area: MarketArea, decider: Party, series: Mapping[MeteringPoint, Series]) -> int:
+    """Store substitute values that `decider` answers for; returns how many batches."""
+    key = signer_of(decider)
+    with transaction.atomic():
+        Party.objects.select_for_update().get(pk=decider.pk)
+        number = _last_sequence(decider)
+        for point, registers in series.items():
+            for day, content in _by_day(area, point, registers):
+                number += 1
+                marked = [Reading(r.point, r.register, r.slot, r.value, Quality.SUBSTITUTE) for r in content]
+                _store(area, decider, key, number, point, day, marked, Grade.SUBSTITUTE)
+    return number

@@ -1,0 +1,56 @@
+"""What offers do with what the ledger says."""
+
+from django.db.models import F
+
+from apps.ledger.consumers import Consumer, Handler, Told
+from apps.ledger.standing import confirm, reject
+from apps.offers.choices import OfferStatus
+from apps.offers.models import Declaration, Offer, Purchase
+from apps.offers.services import reverse_purchase
+from evidence.commands.kinds import CloseOffer, CommitPurchase, DeclareSurplus, PublishOffer, WithdrawOffer
+
+
+def _unpublish(told: Told) -> None:
+    for offer in Offer.objects.filter(command_id=told.id):
+        Declaration.objects.filter(pk=offer.declaration_id).update(offered_wh=F("offered_wh") - offer.energy_wh)
+        Offer.objects.filter(pk=offer.pk).update(status=OfferStatus.DRAFT, published_at=None)
+
+
+def _reverse(told: Told) -> None:
+    for purchase in Purchase.objects.filter(command_id=told.id).select_related("offer__declaration__area"):
+        reverse_purchase(purchase)
+
+
+def _ended(status: OfferStatus) -> Handler:
+    """What was offered and not bought goes back to the declaration."""
+
+    def handler(told: Told) -> None:
+        for offer in Offer.objects.select_for_update().filter(closing_id=told.id):
+            Declaration.objects.filter(pk=offer.declaration_id).update(offered_wh=F("offered_wh") - offer.remaining_wh)
+            Offer.objects.filter(pk=offer.pk).update(status=status)
+
+    return handler
+
+
+def _still_open(told: Told) -> None:
+    Offer.objects.filter(closing_id=told.id).update(closing_id=None)
+
+
+CONSUMER = Consumer(
+    name="offers",
+    confirmed={
+        DeclareSurplus: confirm(Declaration),
+        PublishOffer: confirm(Offer),
+        CommitPurchase: confirm(Purchase),
+        WithdrawOffer: _ended(OfferStatus.WITHDRAWN),
+        CloseOffer: _ended(OfferStatus.CLOSED),
+    },
+    rejected={
+        DeclareSurplus: reject(Declaration),
+        PublishOffer: reject(Offer, _unpublish),
+        CommitPurchase: reject(Purchase, _reverse),
+        WithdrawOffer: _still_open,
+        CloseOffer: _still_open,
+    },
+    resumes=frozenset({PublishOffer, CommitPurchase, WithdrawOffer, CloseOffer}),
+)

@@ -1,0 +1,2 @@
+class OfferError(Exception):
+    """What was asked for is not possible; the message says why, in the reader's language."""

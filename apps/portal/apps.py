@@ -1,0 +1,22 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+from apps.web.navigation import Entry, Menu, Visitor, navigation
+
+
+def _works_for_utility(user: Visitor) -> bool:
+    return bool(getattr(user, "is_staff", False))
+
+
+class PortalConfig(AppConfig):
+    name = "apps.portal"
+    label = "portal"
+    verbose_name = _("Customer portal")
+
+    def ready(self) -> None:
+        navigation.register(Entry(_("Today"), "portal:start", order=10))
+        navigation.register(Entry(_("Metering points"), "portal:points", order=20))
+        navigation.register(Entry(_("Market"), "portal:offers", order=30))
+        navigation.register(Entry(_("Invoices"), "portal:invoices", order=40))
+        navigation.register(Entry(_("Ledger"), "portal:ledger", order=50, visible_to=_works_for_utility))
+        navigation.register(Entry(_("Your account"), "portal:account", order=10, menu=Menu.ACCOUNT))

@@ -1,0 +1,28 @@
+"""Long lists, a page at a time."""
+
+from typing import Any, TypeVar
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+M = TypeVar("M", bound=Model)
+
+SIZES = (10, 25, 50)
+
+
+def page_of(request: HttpRequest, objects: QuerySet[M], parameter: str = "page") -> Page[M]:
+    """The page of `?page=` with `?rows=` rows; anything else shows the first page of ten."""
+    asked = request.GET.get("rows", "")
+    size = int(asked) if asked in {str(size) for size in SIZES} else SIZES[0]
+    return Paginator(objects, size).get_page(request.GET.get(parameter))
+
+
+def shown(page: Page[Any]) -> str:
+    """Which of how many rows are shown."""
+    return _("Showing %(first)s to %(last)s of %(count)s") % {
+        "first": page.start_index(),
+        "last": page.end_index(),
+        "count": page.paginator.count,
+    }

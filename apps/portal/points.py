@@ -1,0 +1,119 @@
+"""A metering point's day: its curve, how well it is evidenced, what was corrected."""
+
+import csv
+import datetime as dt
+import io
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from django.utils.translation import gettext as _
+
+from apps.assets.models import MeteringPoint
+from apps.metering import selectors
+from apps.metering.choices import Grade, Register
+from apps.metering.models import Batch
+from apps.metering.versions import Version
+from apps.web.components import Column, Table
+from apps.web.formatting import kwh_number, local_datetime, slot_range
+from apps.web.pictures import LoadCurve
+from apps.web.pictures.day import LocalDay
+
+CSV_HEADER = ("start", "start_utc", "register", "wh", "version", "current", "grade", "quality", "batch_sequence")
+
+
+def picture_of(point: MeteringPoint, day: dt.date) -> LoadCurve | None:
+    """The load curve of a day, with the registers that have readings; None without any."""
+    curve = selectors.load_curve(point, day)
+    consumption = _if_known(curve.consumption)
+    generation = _if_known(curve.generation)
+    if consumption is None and generation is None:
+        return None
+    local = LocalDay(day, point.area.zone, point.area.slot_minutes)
+    return LoadCurve("load", _("What your meter read"), local, consumption=consumption, generation=generation)
+
+
+def _if_known(values: Sequence[int | None]) -> tuple[int | None, ...] | None:
+    return tuple(values) if any(value is not None for value in values) else None
+
+
+def grade_table(versions: Sequence[Version]) -> Table | None:
+    """How many readings and how many Wh there are of each grade of evidence."""
+    current = [version for version in versions if version.is_current]
+    if not current:
+        return None
+    count: Counter[int] = Counter(version.batch.grade for version in current)
+    energy: Counter[int] = Counter()
+    for version in current:
+        energy[version.batch.grade] += version.value
+    columns = (Column(_("Evidence")), Column(_("Readings"), numeric=True), Column(_("kWh"), numeric=True))
+    rows = tuple(
+        (str(Grade(grade).label).capitalize(), str(count[grade]), kwh_number(energy[grade], fixed=True))
+        for grade in sorted(count)
+    )
+    return Table(_("How the readings of this day are evidenced"), columns, rows)
+
+
+def worst_grade(versions: Sequence[Version]) -> Grade | None:
+    grades = [version.batch.grade for version in versions if version.is_current]
+    return Grade(max(grades)) if grades else None
+
+
+def correction_table(versions: Sequence[Version], point: MeteringPoint) -> Table | None:
+    """All versions of those readings that came more than once; None when nothing was corrected."""
+    corrected = {(version.slot, version.register) for version in versions if version.version > 0}
+    if not corrected:
+        return None
+    columns = (
+        Column(_("Time")),
+        Column(_("Register")),
+        Column(_("Version"), numeric=True),
+        Column(_("kWh"), numeric=True),
+        Column(_("Received")),
+    )
+    rows = tuple(
+        (
+            _slot(version.slot, point),
+            str(Register(version.register).label),
+            str(version.version + 1),
+            kwh_number(version.value, fixed=True),
+            local_datetime(version.batch.received_at, point.area.zone),
+        )
+        for version in versions
+        if (version.slot, version.register) in corrected
+    )
+    return Table(_("Readings that came more than once; the highest version counts"), columns, rows, long=True)
+
+
+def anchored_batches(versions: Sequence[Version]) -> list[Batch]:
+    """One batch for each anchor that holds current readings of the day."""
+    by_anchor = {v.batch.anchor_id: v.batch for v in versions if v.is_current and v.batch.anchor_id}
+    return list(by_anchor.values())
+
+
+def _slot(slot: int, point: MeteringPoint) -> str:
+    start = datetime.fromtimestamp(slot, UTC)
+    return slot_range(start, start + dt.timedelta(minutes=point.area.slot_minutes), point.area.zone)
+
+
+def csv_of(versions: Sequence[Version], point: MeteringPoint) -> str:
+    """The day's readings for a spreadsheet: comma, decimal Wh, local time with its offset."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(CSV_HEADER)
+    for version in versions:
+        start = datetime.fromtimestamp(version.slot, UTC)
+        writer.writerow(
+            (
+                start.astimezone(point.area.zone).isoformat(),
+                f"{start:%Y-%m-%dT%H:%M:%SZ}",
+                Register(version.register).name.lower(),
+                version.value,
+                version.version,
+                "yes" if version.is_current else "no",
+                version.batch.grade,
+                version.quality,
+                version.batch.sequence,
+            )
+        )
+    return text.getvalue()

@@ -1,0 +1,113 @@
+"""Ledger records as people may open them: through the object that a command is about."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import Model, QuerySet
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from apps.accounts.models import Party
+from apps.accounts.permissions import Action, Viewer
+from apps.assets.models import Plant
+from apps.billing.models import Invoice
+from apps.ledger.models import Command, OnLedger
+from apps.ledger.services.status import standing_of
+from apps.metering.models import Anchor, Device
+from apps.offers.models import Declaration, Offer, Purchase
+from apps.portal.links import record_url
+from apps.settlement.models import Settlement
+from apps.web.components import LedgerSeal, SealState
+from evidence.commands import kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the object of a command is found, and the action that lets a person see it."""
+
+    title: str | Promise
+    model: type[Model]
+    action: Action
+    utility: str
+    parties: tuple[str, ...] = ()
+    command: str = "command_id"
+
+
+_OFFER = (Offer, Action.VIEW_MARKET, "declaration__area__utility", ("declaration__seller",))
+
+SOURCES: dict[type[kinds.Fields], Source] = {
+    kinds.RegisterParticipant: Source(_("Participant registered"), Party, Action.VIEW_LEDGER, "utility"),
+    kinds.RegisterPlant: Source(
+        _("Plant registered"), Plant, Action.VIEW_METERING_POINT, "area__utility", ("owner",)
+    ),
+    kinds.RegisterDevice: Source(
+        _("Meter registered"), Device, Action.VIEW_METERING_POINT, "area__utility", ("owner",)
+    ),
+    kinds.AnchorReadings: Source(_("Readings anchored"), Anchor, Action.VIEW_MARKET, "area__utility"),
+    kinds.DeclareSurplus: Source(
+        _("Surplus declared"), Declaration, Action.VIEW_MARKET, "area__utility", ("seller",)
+    ),
+    kinds.PublishOffer: Source(_("Offer published"), *_OFFER),
+    kinds.CommitPurchase: Source(
+        _("Energy bought"),
+        Purchase,
+        Action.VIEW_DUES,
+        "offer__declaration__area__utility",
+        ("buyer", "offer__declaration__seller"),
+    ),
+    kinds.WithdrawOffer: Source(_("Offer withdrawn"), *_OFFER, command="closing_id"),
+    kinds.CloseOffer: Source(_("Offer closed"), *_OFFER, command="closing_id"),
+    kinds.RecordSettlement: Source(_("Day settled"), Settlement, Action.VIEW_MARKET, "area__utility"),
+    kinds.RecordInvoice: Source(_("Invoice recorded"), Invoice, Action.VIEW_INVOICE, "area__utility", ("party",)),
+}
+
+TITLES: dict[int, str | Promise] = {kind.KIND: source.title for kind, source in SOURCES.items()}
+
+
+def kind_title(kind: int) -> str:
+    """What a kind of command does, in words; its number for the kinds that nothing here sends."""
+    return str(TITLES.get(kind, _("Kind %(number)s") % {"number": kind}))
+
+
+def object_of(viewer: Viewer, command: Command) -> Model | None:
+    """What a command is about, if the viewer may see it."""
+    kind = kinds.KINDS.get(command.kind)
+    source = SOURCES.get(kind) if kind else None
+    if source is None:
+        return None
+    objects: QuerySet[Any] = source.model._default_manager.filter(**{source.command: bytes(command.command_id)})
+    return viewer.visible(source.action, objects, source.utility, *source.parties).first()
+
+
+def seals(command_ids: Iterable[bytes | None]) -> dict[bytes, LedgerSeal]:
+    """The seals of many commands, in one query."""
+    wanted = [bytes(command_id) for command_id in command_ids if command_id]
+    if not wanted:
+        return {}
+    found = Command.objects.filter(command_id__in=wanted).defer("envelope")
+    return {bytes(command.command_id): seal_of(command) for command in found}
+
+
+def seals_of(objects: Sequence[OnLedger]) -> list[LedgerSeal | None]:
+    """The seals of a list of objects in its order, in one query; None for what was never sent to a ledger."""
+    by_id = seals(thing.command_id for thing in objects)
+    return [by_id.get(bytes(thing.command_id)) if thing.command_id else None for thing in objects]
+
+
+def seal_of(command: Command) -> LedgerSeal:
+    stands = standing_of(command)
+    return LedgerSeal(
+        SealState(stands.state),
+        entry=stands.entry,
+        since=_since(command),
+        reason=stands.reason,
+        href=record_url(command.command_id),
+    )
+
+
+def _since(command: Command) -> datetime:
+    if command.ledger_time is None:
+        return command.created_at
+    return datetime.fromtimestamp(command.ledger_time, UTC)

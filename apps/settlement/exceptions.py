@@ -1,0 +1,2 @@
+class SettlementError(Exception):
+    """A day cannot be settled; the message names what is missing."""

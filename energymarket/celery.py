@@ -1,0 +1,20 @@
+"""Celery wakes workers up and keeps the clock of periodic sweeps; what there is to do stands in the database."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+from django_structlog.celery.steps import DjangoStructLogInitStep
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "energymarket.settings.base")
+
+app = Celery("energymarket")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.steps["worker"].add(DjangoStructLogInitStep)
+
+
+@setup_logging.connect
+def keep_our_logging(**kwargs: Any) -> None:
+    """Does nothing: that the signal has a receiver keeps Celery from replacing the logging of Django's settings."""

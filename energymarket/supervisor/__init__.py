@@ -1,0 +1,1 @@
+"""Starts, watches and stops the servers and workers of a local installation."""

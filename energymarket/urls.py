@@ -1,0 +1,14 @@
+"""Addresses of the project. api/ belongs to apps.portal.api_urls, the pages to the apps that show them."""
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+
+from apps.web import health
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("admin/", admin.site.urls),
+    path("accounts/", include("allauth.urls")),
+    path("i18n/", include("django.conf.urls.i18n")),
+]

@@ -1,0 +1,263 @@
+"""The fields of every kind of command. Their order is their encoding; a change is a new kind beside the old one.
+
+Energy in Wh, prices in micro-currency per kWh, instants in UTC seconds, days since 1970-01-01 of the local date.
+`contents` and `document` are salted hashes of what stays off the ledger.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from evidence.abi import U8, U32, U64, Bytes32, Struct
+
+
+class Fields(Struct):
+    __slots__ = ()
+    KIND: ClassVar[int]
+
+
+# Registry
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterParticipant(Fields):
+    KIND = 101
+    participant: Bytes32
+    role: U8
+    algorithm: U8
+    x: Bytes32
+    y: Bytes32
+    custody: U8
+    contents: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeParticipantState(Fields):
+    KIND = 102
+    participant: Bytes32
+    state: U8
+
+
+@dataclass(frozen=True, slots=True)
+class RotateParticipantKey(Fields):
+    KIND = 103
+    participant: Bytes32
+    algorithm: U8
+    x: Bytes32
+    y: Bytes32
+    custody: U8
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterPlant(Fields):
+    KIND = 111
+    plant: Bytes32
+    area: Bytes32
+    owner: Bytes32
+    point: Bytes32
+    power_w: U64
+    contents: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class TransferPlant(Fields):
+    KIND = 112
+    plant: Bytes32
+    owner: Bytes32
+    next_owner: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePlantState(Fields):
+    KIND = 113
+    plant: Bytes32
+    state: U8
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterDevice(Fields):
+    KIND = 121
+    device: Bytes32
+    owner: Bytes32
+    algorithm: U8
+    x: Bytes32
+    y: Bytes32
+    contents: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class TransferDevice(Fields):
+    KIND = 122
+    device: Bytes32
+    owner: Bytes32
+    next_owner: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeDeviceState(Fields):
+    KIND = 123
+    device: Bytes32
+    state: U8
+
+
+@dataclass(frozen=True, slots=True)
+class RotateDeviceKey(Fields):
+    """`day`: the first day for which the new key speaks; the old one speaks about earlier days for `grace_days`."""
+
+    KIND = 124
+    device: Bytes32
+    algorithm: U8
+    x: Bytes32
+    y: Bytes32
+    day: U32
+    grace_days: U32
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeDeviceKey(Fields):
+    KIND = 125
+    device: Bytes32
+    key: Bytes32
+
+
+# Metering
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorReadings(Fields):
+    """`count` signed batches of an area, about readings in [start, end), have this root."""
+
+    KIND = 201
+    area: Bytes32
+    day: U32
+    start: U64
+    end: U64
+    count: U32
+    root: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDailyEnergy(Fields):
+    """`corrects`: the id of the report that this one replaces, zero for the first of a day."""
+
+    KIND = 202
+    device: Bytes32
+    day: U32
+    generated: U64
+    imported: U64
+    exported: U64
+    corrects: Bytes32
+
+
+# Offers
+
+
+@dataclass(frozen=True, slots=True)
+class DeclareSurplus(Fields):
+    """`basis` is the settlement root or the forecast from which the energy was derived."""
+
+    KIND = 301
+    declaration: Bytes32
+    area: Bytes32
+    plant: Bytes32
+    seller: Bytes32
+    mode: U8
+    start: U64
+    end: U64
+    energy: U64
+    basis: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class PublishOffer(Fields):
+    KIND = 302
+    offer: Bytes32
+    declaration: Bytes32
+    seller: Bytes32
+    energy: U64
+    price: U64
+    open_until: U64
+
+
+@dataclass(frozen=True, slots=True)
+class CommitPurchase(Fields):
+    KIND = 303
+    purchase: Bytes32
+    offer: Bytes32
+    declaration: Bytes32
+    buyer: Bytes32
+    point: Bytes32
+    energy: U64
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawOffer(Fields):
+    KIND = 304
+    offer: Bytes32
+    declaration: Bytes32
+    seller: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class CloseOffer(Fields):
+    KIND = 305
+    offer: Bytes32
+    declaration: Bytes32
+
+
+# Settlement and billing
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettlement(Fields):
+    """`previous` is the root of the version before, zero for the first. Totals of the area and day in Wh."""
+
+    KIND = 601
+    area: Bytes32
+    day: U32
+    version: U32
+    root: Bytes32
+    previous: Bytes32
+    produced: U64
+    consumed: U64
+    allocated: U64
+    fed_in: U64
+    supplied: U64
+
+
+@dataclass(frozen=True, slots=True)
+class RecordInvoice(Fields):
+    """`corrects` is the document that this one corrects, zero for an original."""
+
+    KIND = 701
+    issuer: Bytes32
+    series: Bytes32
+    number: U64
+    document: Bytes32
+    corrects: Bytes32
+
+
+KINDS: dict[int, type[Fields]] = {
+    fields.KIND: fields
+    for fields in (
+        RegisterParticipant,
+        ChangeParticipantState,
+        RotateParticipantKey,
+        RegisterPlant,
+        TransferPlant,
+        ChangePlantState,
+        RegisterDevice,
+        TransferDevice,
+        ChangeDeviceState,
+        RotateDeviceKey,
+        RevokeDeviceKey,
+        AnchorReadings,
+        ReportDailyEnergy,
+        DeclareSurplus,
+        PublishOffer,
+        CommitPurchase,
+        WithdrawOffer,
+        CloseOffer,
+        RecordSettlement,
+        RecordInvoice,
+    )
+}

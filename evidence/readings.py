@@ -1,0 +1,116 @@
+"""Readings as a device signs them: salted leaves, the statement over their root, and the anchor's leaf."""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from evidence import merkle
+from evidence.abi import I64, U8, U32, U64, Bytes32, Struct
+from evidence.hashing import tagged
+
+
+class Register(IntEnum):
+    """What a reading counts. Energy of a slot; the sign is always that of the name."""
+
+    CONSUMPTION = 1
+    GENERATION = 2
+
+
+class Quality(IntEnum):
+    TRUE_VALUE = 1
+    SUBSTITUTE = 2
+
+
+class Unit(IntEnum):
+    WH = 1
+
+
+class Grade(IntEnum):
+    """How good the evidence for a reading is; a figure has the worst grade of what it was made from."""
+
+    DEVICE_SIGNED = 1
+    OPERATOR_SIGNED = 2
+    SUBSTITUTE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LeafId(Struct):
+    point: Bytes32
+    register: U32
+    slot: U64
+
+
+@dataclass(frozen=True, slots=True)
+class LeafValue(Struct):
+    value: I64
+    quality: U8
+
+
+@dataclass(frozen=True, slots=True)
+class Statement(Struct):
+    """What a device says about a batch: `count` readings in [start, end) have this root. Instants in UTC seconds."""
+
+    device: Bytes32
+    key: Bytes32
+    sequence: U64
+    start: U64
+    end: U64
+    unit: U32
+    count: U32
+    root: Bytes32
+
+    @property
+    def digest(self) -> bytes:
+        return tagged("em/batch-statement/1", self.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One slot of one register of a metering point. `slot` is its start in UTC seconds, `value` is in Wh."""
+
+    point: bytes
+    register: int
+    slot: int
+    value: int
+    quality: int = Quality.TRUE_VALUE
+
+    def leaf(self, salt: bytes) -> bytes:
+        return leaf(salt, self.leaf_id, LeafValue(self.value, self.quality).encode())
+
+    @property
+    def leaf_id(self) -> bytes:
+        return LeafId(self.point, self.register, self.slot).encode()
+
+
+def salt(secret: bytes, leaf_id: bytes) -> bytes:
+    """The salt of a leaf under K, the secret of a metering point and its occupant."""
+    return hmac.digest(secret, leaf_id, "sha256")
+
+
+def leaf(salt: bytes, leaf_id: bytes, value: bytes) -> bytes:
+    return tagged("em/leaf/1", salt + leaf_id + value)
+
+
+def leaf_hashes(readings: Sequence[Reading], secrets: dict[bytes, bytes]) -> list[bytes]:
+    """Leaf hashes (as the tree stores them) of `readings`, which must be in ascending order of their leaf ids."""
+    hashes = []
+    before = b""
+    for reading in readings:
+        leaf_id = reading.leaf_id
+        if leaf_id <= before:
+            raise ValueError("readings must be given once each, in ascending order of point, register and slot")
+        before = leaf_id
+        value = LeafValue(reading.value, reading.quality).encode()
+        hashes.append(merkle.leaf_hash(leaf(salt(secrets[reading.point], leaf_id), leaf_id, value)))
+    return hashes
+
+
+def batch_root(readings: Sequence[Reading], secrets: dict[bytes, bytes]) -> bytes:
+    """Root over `readings` with the secrets K by metering point."""
+    return merkle.root_of_hashes(leaf_hashes(readings, secrets))
+
+
+def anchor_leaf(digest: bytes, signature: bytes) -> bytes:
+    """The content of an anchor's leaf: the statement's digest with the signature over it."""
+    return tagged("em/anchor/1", digest + signature)

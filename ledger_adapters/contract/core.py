@@ -1,0 +1,135 @@
+"""Checks that are the same for every kind, in the order that every ledger keeps, and the overlay of a batch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from evidence import eip712
+from evidence.abi import EncodingError
+from evidence.commands import Batch, Command, CommandError, batch_digest, sign_digest, wallet_digest
+from evidence.hashing import ZERO
+from ledger_adapters.contract import metering, offers, registry, settlement
+from ledger_adapters.contract.errors import Code, ContractError
+from ledger_adapters.contract.kind import Context, Kind, Signatory, View, require
+from ledger_adapters.contract.records import AppliedId, Domain, Genesis
+
+RULES: dict[int, Kind[Any]] = {
+    kind.fields.KIND: kind for kind in (*registry.KINDS, *metering.KINDS, *offers.KINDS, *settlement.KINDS)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one command. `time` is the ledger time at which it took place; for a known id, the first time."""
+
+    id: bytes
+    code: Code
+    time: int
+    envelope: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a batch does: state writes, and an outcome per command in their order."""
+
+    writes: dict[bytes, bytes]
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch read once: its commands (None where the bytes are no command) and every state key they can look at."""
+
+    batch: Batch
+    commands: tuple[Command | None, ...]
+    reads: frozenset[bytes]
+
+
+def domain_of(command: Command) -> bytes:
+    """The key of the command's conflict domain, which names its stream in the outbox."""
+    return RULES[command.fields.KIND].domain(command.fields)
+
+
+def prepare(batch: Batch) -> Prepared:
+    commands = tuple(_decode(envelope) for envelope in batch.envelopes)
+    reads = {Genesis.key()}
+    for command in commands:
+        if command is not None:
+            kind = RULES[command.fields.KIND]
+            reads |= {AppliedId.key(command.id), kind.domain(command.fields), *kind.reads(command.fields)}
+            if command.after != ZERO:
+                reads.add(AppliedId.key(command.after))
+    return Prepared(batch, commands, frozenset(reads))
+
+
+def _decode(envelope: bytes) -> Command | None:
+    try:
+        return Command.from_bytes(envelope)
+    except CommandError:
+        return None
+
+
+def apply_batch(prepared: Prepared, values: Mapping[bytes, bytes | None], now: int) -> Result:
+    """Apply commands in order on an overlay over `values`: every key of `prepared.reads`, None where absent.
+
+    A rejected command leaves no trace in the writes. Bytes that are no command are rejected under the id zero.
+    """
+    raw = values[Genesis.key()]
+    if raw is None:
+        raise ValueError("the ledger has no genesis record")
+    genesis = Genesis.decode(raw)
+    ids = [command.id if command else ZERO for command in prepared.commands]
+    by_utility = genesis.utility.verifies(batch_digest(genesis.ledger, ids), prepared.batch.signature)
+    overlay = dict(values)
+    writes: dict[bytes, bytes] = {}
+    outcomes = []
+    for command, envelope in zip(prepared.commands, prepared.batch.envelopes, strict=True):
+        if command is None:
+            outcomes.append(Outcome(ZERO, Code.BAD_ENCODING, now, envelope))
+            continue
+        view = View(overlay)
+        code, time = _apply(command, view, genesis, by_utility, now)
+        outcomes.append(Outcome(command.id, code, time, envelope))
+        if code is Code.APPLIED:
+            overlay.update(view.writes)
+            writes.update(view.writes)
+    return Result(writes, tuple(outcomes))
+
+
+def _apply(command: Command, view: View, genesis: Genesis, by_utility: bool, now: int) -> tuple[Code, int]:
+    if command.market != genesis.market:
+        return Code.WRONG_MARKET, now
+    known = view.find(AppliedId, command.id)
+    if known is not None:
+        return Code.ALREADY_APPLIED, known.time
+    kind = RULES[command.fields.KIND]
+    domain = kind.domain(command.fields)
+    last = view.at(Domain, domain)
+    time = max(now, last.time) if last else now
+    try:
+        _check(command, kind, view, genesis, by_utility, time)
+    except ContractError as error:
+        return error.code, time
+    except EncodingError:
+        return Code.OVERFLOW, time
+    view.writes[domain] = Domain(time).encode()
+    view.put(AppliedId(command.fields.KIND, time), command.id)
+    return Code.APPLIED, time
+
+
+def _check(command: Command, kind: Kind[Any], view: View, genesis: Genesis, by_utility: bool, time: int) -> None:
+    require(not command.valid_until or time <= command.valid_until, Code.EXPIRED)
+    require(command.after == ZERO or view.find(AppliedId, command.after) is not None, Code.PREDECESSOR_MISSING)
+    require(by_utility or not kind.by_utility, Code.OPERATOR_SIGNATURE)
+    context = Context(command.id, time, tuple(key for key, _ in command.signatures))
+    _check_signatures(command, genesis.ledger, kind.signers(command.fields, view, context))
+    kind.rule(command.fields, view, context)
+
+
+def _check_signatures(command: Command, ledger: bytes, expected: tuple[Signatory, ...]) -> None:
+    require(len(command.signatures) == len(expected), Code.SIGNATURE_COUNT)
+    for (key_id, signature), signatory in zip(command.signatures, expected, strict=True):
+        require(key_id == signatory.key.id, Code.WRONG_SIGNER)
+        is_wallet = signatory.is_wallet
+        digest = wallet_digest(eip712.Domain(ledger), command) if is_wallet else sign_digest(ledger, command)
+        require(signatory.key.verifies(digest, signature), Code.BAD_SIGNATURE)

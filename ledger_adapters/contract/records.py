@@ -1,0 +1,218 @@
+"""What the ledger stores: records by table, under keys derived from ids."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+from evidence.abi import U8, U32, U64, Bytes32, Struct
+from evidence.keys import PublicKey
+from evidence.state import state_key
+
+
+class Role(IntEnum):
+    UTILITY = 1
+    COMMUNITY = 2
+    CUSTOMER = 3
+    METERING_OPERATOR = 4
+    GRID_OPERATOR = 5
+    AUDITOR = 6
+
+
+class Custody(IntEnum):
+    OWN = 0
+    CUSTODIAL = 1
+
+
+class State(IntEnum):
+    ACTIVE = 1
+    SUSPENDED = 2
+    CLOSED = 3
+
+
+class Mode(IntEnum):
+    """A metered surplus lies in the past, a forecast one in the future."""
+
+    METERED = 1
+    FORECAST = 2
+
+
+class OfferState(IntEnum):
+    OPEN = 1
+    WITHDRAWN = 2
+    CLOSED = 3
+
+
+class Record(Struct):
+    __slots__ = ()
+    TABLE: ClassVar[int]
+
+    @classmethod
+    def key(cls, *ids: bytes | int) -> bytes:
+        return state_key(cls.TABLE, *ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Genesis(Record):
+    """The first record: which ledger and market this is, and the keys of the two parties that run it."""
+
+    TABLE = 0
+    ledger: Bytes32
+    market: Bytes32
+    utility_algorithm: U8
+    utility_x: Bytes32
+    utility_y: Bytes32
+    community_algorithm: U8
+    community_x: Bytes32
+    community_y: Bytes32
+
+    @property
+    def utility(self) -> PublicKey:
+        return PublicKey(self.utility_algorithm, self.utility_x, self.utility_y)
+
+
+@dataclass(frozen=True, slots=True)
+class Domain(Record):
+    """A conflict domain's last time: no command in it happens before the one that came before it."""
+
+    TABLE = 1
+    time: U64
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedId(Record):
+    TABLE = 2
+    kind: U32
+    time: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Participant(Record):
+    TABLE = 3
+    role: U8
+    state: U8
+    algorithm: U8
+    x: Bytes32
+    y: Bytes32
+    custody: U8
+    contents: Bytes32
+
+    @property
+    def public_key(self) -> PublicKey:
+        return PublicKey(self.algorithm, self.x, self.y)
+
+
+@dataclass(frozen=True, slots=True)
+class Plant(Record):
+    TABLE = 4
+    area: Bytes32
+    owner: Bytes32
+    point: Bytes32
+    state: U8
+    power_w: U64
+    contents: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Device(Record):
+    """`since_day` is the first day of the current key; the key before it, if any, speaks about earlier days until
+    `grace_until`. A key's revocation time is zero while it stands.
+    """
+
+    TABLE = 5
+    owner: Bytes32
+    state: U8
+    algorithm: U8
+    x: Bytes32
+    y: Bytes32
+    since_day: U32
+    revoked_at: U64
+    old_algorithm: U8
+    old_x: Bytes32
+    old_y: Bytes32
+    grace_until: U64
+    old_revoked_at: U64
+    contents: Bytes32
+
+    @property
+    def public_key(self) -> PublicKey:
+        return PublicKey(self.algorithm, self.x, self.y)
+
+    @property
+    def old_key(self) -> PublicKey | None:
+        return PublicKey(self.old_algorithm, self.old_x, self.old_y) if self.old_algorithm else None
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor(Record):
+    """Keyed by area, day and root."""
+
+    TABLE = 6
+    start: U64
+    end: U64
+    count: U32
+    time: U64
+
+
+@dataclass(frozen=True, slots=True)
+class DailyEnergy(Record):
+    """Keyed by device and day; `report` is the id of the command that stands."""
+
+    TABLE = 7
+    report: Bytes32
+    generated: U64
+    imported: U64
+    exported: U64
+    signed_by: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration(Record):
+    TABLE = 8
+    area: Bytes32
+    plant: Bytes32
+    seller: Bytes32
+    mode: U8
+    start: U64
+    end: U64
+    energy: U64
+    offered: U64
+    basis: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Offer(Record):
+    TABLE = 9
+    declaration: Bytes32
+    energy: U64
+    price: U64
+    committed: U64
+    open_until: U64
+    state: U8
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase(Record):
+    TABLE = 10
+    offer: Bytes32
+    buyer: Bytes32
+    point: Bytes32
+    energy: U64
+    price: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement(Record):
+    """Keyed by area and day."""
+
+    TABLE = 11
+    version: U32
+    root: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice(Record):
+    """Keyed by issuer, series and number."""
+
+    TABLE = 12
+    document: Bytes32
+    corrects: Bytes32

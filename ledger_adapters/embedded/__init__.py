@@ -1,0 +1,1 @@
+"""The embedded ledger: a journal with the contract's rules, a Merkle log over it and signed checkpoints."""

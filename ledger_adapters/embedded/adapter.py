@@ -1,0 +1,226 @@
+"""The embedded ledger as an adapter."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from evidence.abi import U32, U64, Bytes32, Struct
+from evidence.checkpoint import Checkpoint, origin, sign
+from evidence.commands import Batch, Command, batch_digest
+from evidence.hashing import tagged
+from evidence.journal import Entry, envelope_digest
+from evidence.keys import PublicKey, Signer, SoftwareKey
+from evidence.merkle import path_through
+from ledger_adapters.base import Event, Health, LedgerAdapter, Limits, LogProof, Transaction
+from ledger_adapters.contract import Code, Genesis, Outcome, apply_batch, prepare
+from ledger_adapters.embedded import log
+from ledger_adapters.embedded.postgres import PostgresStore
+from ledger_adapters.embedded.store import Head, MemoryStore, Reader, Store, Writer
+from ledger_adapters.exceptions import LedgerError, Misconfigured
+from ledger_adapters.keys import KeyFolder
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredOutcome(Struct):
+    id: Bytes32
+    code: U32
+    time: U64
+
+
+_STORED = 96
+
+
+@dataclass(slots=True)
+class _Waiting:
+    transaction: Transaction
+    done: bool = False
+    error: LedgerError | None = field(default=None)
+
+
+class EmbeddedLedger(LedgerAdapter):
+    """A journal under one operator. Every proof from it says so.
+
+    `operator` signs batches, `checkpoint_key` signs the log; `clock` gives UTC seconds.
+    """
+
+    limits = Limits(commands=1_000, bytes=4_000_000)
+
+    def __init__(
+        self,
+        alias: str,
+        store: Store,
+        operator: Signer,
+        checkpoint_key: Ed25519PrivateKey,
+        clock: Callable[[], int] = lambda: int(time.time()),
+    ) -> None:
+        super().__init__(alias)
+        self._store = store
+        self._operator = operator
+        self._checkpoint_key = checkpoint_key
+        self._clock = clock
+        self._genesis: Genesis | None = None
+        self._queue: list[_Waiting] = []
+        self._queueing = threading.Lock()
+        self._committing = threading.Lock()
+
+    @property
+    def checkpoint_public_key(self) -> bytes:
+        return self._checkpoint_key.public_key().public_bytes_raw()
+
+    @classmethod
+    def from_options(cls, alias: str, options: Mapping[str, Any]) -> "EmbeddedLedger":
+        """`STORE`: "postgres" (with `DATABASE_URL` and `SCHEMA`) or "memory". `KEYS`: folder of its private keys."""
+        known = {"STORE", "DATABASE_URL", "SCHEMA", "KEYS"}
+        if surplus := set(options) - known:
+            raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: unknown {', '.join(sorted(surplus))}")
+        keys = KeyFolder(Path(options["KEYS"])) if "KEYS" in options else None
+        store: Store
+        if options.get("STORE", "postgres") == "memory":
+            store = MemoryStore()
+        else:
+            store = PostgresStore(options["DATABASE_URL"], options.get("SCHEMA", f"ledger_{alias}"))
+        if keys is None:
+            return cls(alias, store, SoftwareKey.generate(), Ed25519PrivateKey.generate())
+        return cls(alias, store, keys.signer("operator"), keys.ed25519("checkpoint"))
+
+    def create(self) -> None:
+        """Create what the journal is kept in. Safe to repeat."""
+        if isinstance(self._store, PostgresStore):
+            self._store.create()
+
+    def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
+        """Write the genesis record into an empty ledger. One that is there already is returned as it is."""
+        utility = self._operator.public_key
+        genesis = Genesis(
+            ledger, market, utility.algorithm, utility.x, utility.y, community.algorithm, community.x, community.y
+        )
+        with self._store.writing() as writer:
+            if writer.head() is None:
+                writer.write_state({Genesis.key(): genesis.encode()})
+                writer.write_head(Head(0, 0, self._sign(ledger, 0, log.root(writer, 0))))
+        return self.genesis()
+
+    def genesis(self) -> Genesis:
+        if self._genesis is None:
+            with self._store.reading() as reader:
+                value = reader.state([Genesis.key()])[Genesis.key()]
+            if value is None:
+                raise Misconfigured(f"ledger {self.alias!r} has no genesis record: run `manage.py ledger init`")
+            self._genesis = Genesis.decode(value)
+        return self._genesis
+
+    def _sign(self, ledger: bytes, size: int, root: bytes) -> str:
+        return sign(Checkpoint(origin(ledger), size, root), self._checkpoint_key)
+
+    def prepare(self, envelopes: Sequence[bytes]) -> Transaction:
+        ids = [Command.from_bytes(envelope).id for envelope in envelopes]
+        signature = self._operator.sign(batch_digest(self.genesis().ledger, ids))
+        payload = Batch(tuple(envelopes), signature).encode()
+        return Transaction(tagged("em/transaction/1", payload), payload)
+
+    def submit(self, transaction: Transaction) -> None:
+        """Whoever gets the commit lock first commits for all that wait: one durable write for many transactions."""
+        waiting = _Waiting(transaction)
+        with self._queueing:
+            self._queue.append(waiting)
+        with self._committing:
+            if not waiting.done:
+                self._commit_waiting()
+        if waiting.error is not None:
+            raise waiting.error
+
+    def _commit_waiting(self) -> None:
+        with self._queueing:
+            group, self._queue = self._queue, []
+        error: LedgerError | None = None
+        try:
+            with self._store.writing() as writer:
+                self._append(writer, [waiting.transaction for waiting in group])
+        except LedgerError as failure:
+            error = failure
+        for waiting in group:
+            waiting.done, waiting.error = True, error
+
+    def _append(self, writer: Writer, transactions: Sequence[Transaction]) -> None:
+        head = writer.head()
+        if head is None:
+            raise Misconfigured(f"ledger {self.alias!r} has no genesis record: run `manage.py ledger init`")
+        now = max(self._clock(), head.time)
+        events: list[Event] = []
+        for transaction in transactions:
+            if writer.outcomes(transaction.id) is None:
+                events += self._apply(writer, transaction, head.size + len(events), now)
+        if not events:
+            return
+        leaves = [self._leaf(event) for event in events]
+        size = head.size + len(events)
+        tiles = log.extend(writer, head.size, leaves)
+        root = log.root(log.Overlaid(writer, tiles), size)
+        writer.write_events(events)
+        writer.write_tiles(tiles)
+        writer.write_head(Head(size, now, self._sign(self.genesis().ledger, size, root)))
+
+    def _apply(self, writer: Writer, transaction: Transaction, position: int, now: int) -> list[Event]:
+        prepared = prepare(Batch.decode(transaction.payload))
+        result = apply_batch(prepared, writer.state(prepared.reads), now)
+        writer.write_state(result.writes)
+        stored = b"".join(_StoredOutcome(o.id, o.code, o.time).encode() for o in result.outcomes)
+        writer.write_transaction(transaction.id, stored)
+        new = [outcome for outcome in result.outcomes if outcome.code is not Code.ALREADY_APPLIED]
+        return [Event(position + i, transaction.id, outcome) for i, outcome in enumerate(new)]
+
+    @staticmethod
+    def _leaf(event: Event) -> bytes:
+        outcome = event.outcome
+        return Entry(
+            event.position, outcome.time, outcome.code, outcome.id, envelope_digest(outcome.envelope)
+        ).leaf_hash
+
+    def outcome(self, transaction_id: bytes) -> tuple[Outcome, ...] | None:
+        with self._store.reading() as reader:
+            stored = reader.outcomes(transaction_id)
+        if stored is None:
+            return None
+        outcomes = [_StoredOutcome.decode(stored[at : at + _STORED]) for at in range(0, len(stored), _STORED)]
+        return tuple(Outcome(o.id, Code(o.code), o.time, b"") for o in outcomes)
+
+    def read(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
+        with self._store.reading() as reader:
+            return reader.state(keys)
+
+    def events(self, start: int, limit: int) -> list[Event]:
+        with self._store.reading() as reader:
+            return reader.events(start, limit)
+
+    def prove(self, ids: Iterable[bytes]) -> LogProof:
+        wanted = set(ids)
+        with self._store.reading() as reader:
+            events = reader.applied(sorted(wanted))
+            missing = wanted - {event.outcome.id for event in events}
+            if missing:
+                raise KeyError(f"not applied on ledger {self.alias!r}: {sorted(i.hex() for i in missing)}")
+            head = self._head(reader)
+            path = path_through(
+                lambda start, end: log.subtree(reader, start, end), head.size, [event.position for event in events]
+            )
+        return LogProof(head.checkpoint, path, tuple(events))
+
+    def _head(self, reader: Reader) -> Head:
+        head = reader.head()
+        if head is None:
+            raise Misconfigured(f"ledger {self.alias!r} has no genesis record: run `manage.py ledger init`")
+        return head
+
+    def health(self) -> Health:
+        with self._store.reading() as reader:
+            head = self._head(reader)
+        return Health(head.size, max(head.time, self._clock()))
+
+    def state_entries(self) -> dict[bytes, bytes]:
+        """The whole state, for the state root."""
+        return self._store.state_entries()

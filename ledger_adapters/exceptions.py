@@ -1,0 +1,21 @@
+"""What can go wrong between us and a ledger. The type decides what happens next."""
+
+
+class LedgerError(Exception):
+    """Anything that an adapter raises."""
+
+
+class Misconfigured(LedgerError):
+    """The settings do not fit the ledger; the message names the setting."""
+
+
+class Transient(LedgerError):
+    """The ledger was not reached, and nothing was done: try the same transaction again later."""
+
+
+class OutcomeUnknown(LedgerError):
+    """The ledger may or may not have taken the transaction: ask by its id before sending anything else."""
+
+
+class Rejected(LedgerError):
+    """The ledger refused the transaction as a whole, for ever. Commands refused one by one are outcomes, not errors."""

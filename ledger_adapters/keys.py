@@ -1,0 +1,56 @@
+"""Private keys in a folder that only their owner can read."""
+
+import os
+import stat
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from evidence.keys import Algorithm, SoftwareKey
+from ledger_adapters.exceptions import Misconfigured
+
+
+class KeyFolder:
+    """PEM files (PKCS #8), one per name. A key that is asked for and missing is made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def signer(self, name: str) -> SoftwareKey:
+        """A P-256 key that signs commands or batches."""
+        key = load_pem_private_key(self._pem(name, ec.generate_private_key(ec.SECP256R1())), password=None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise Misconfigured(f"{self.folder / name}.pem holds no P-256 key")
+        return SoftwareKey(Algorithm.P256, key.private_numbers().private_value.to_bytes(32, "big"))
+
+    def ed25519(self, name: str) -> Ed25519PrivateKey:
+        key = load_pem_private_key(self._pem(name, Ed25519PrivateKey.generate()), password=None)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise Misconfigured(f"{self.folder / name}.pem holds no Ed25519 key")
+        return key
+
+    def _pem(self, name: str, new: ec.EllipticCurvePrivateKey | Ed25519PrivateKey) -> bytes:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if stat.S_IMODE(self.folder.stat().st_mode) & 0o077:
+            raise Misconfigured(f"{self.folder} holds private keys, but others may open it: chmod 700")
+        path = self.folder / f"{name}.pem"
+        draft = self.folder / f".{name}.{os.getpid()}"
+        if not path.exists():
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(new.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            try:
+                # Two processes may start at once: the first link wins, and both read the same key.
+                os.link(draft, path)
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return path.read_bytes()

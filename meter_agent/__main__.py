@@ -1,0 +1,147 @@
+"""The command line: meter-agent key | run | once | status | simulate."""
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from meter_agent.config import Config, ConfigError, read_config, read_key_file
+from meter_agent.daemon import Agent
+from meter_agent.journal import Journal, JournalError, read_status
+from meter_agent.keys import KeyFileError, load_key, load_or_create_key
+from meter_agent.simulator import Profile, read_profile, serve, simulate_day
+
+log = logging.getLogger("meter_agent")
+
+DONE, NOT_DONE, UNUSABLE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done; 1 something could not be read, sent or taken; 2 settings, key or journal cannot be used."""
+    options = parser().parse_args(arguments)
+    set_up_logging(options.verbose)
+    try:
+        return int(options.command(options))
+    except (ConfigError, KeyFileError, JournalError) as error:
+        print(f"meter-agent: {error}", file=sys.stderr)
+        return UNUSABLE
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="meter-agent", description="Reads meters, signs what they counted, hands it on.")
+    top.add_argument("--verbose", action="store_true", help="log repeated errors and each batch too")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for name, command, text in (
+        ("key", key, "print the device's public key as JSON, making the key on the first call"),
+        ("run", run, "read at the end of every slot and send, until SIGTERM or SIGINT"),
+        ("once", once, "read now, store, send"),
+        ("status", status, "print what waits, what was last read and acknowledged, what was refused, as JSON"),
+        ("simulate", simulate, "read a whole day from simulated meters, or serve them in real time"),
+    ):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("--config", type=Path, required=name != "simulate", help="the agent's settings (TOML)")
+        sub.set_defaults(command=command)
+    sub.add_argument("--profile", type=Path, required=True, help="the households to simulate (TOML)")
+    which = sub.add_mutually_exclusive_group(required=True)
+    which.add_argument("--day", type=date.fromisoformat, help="the local day to read, YYYY-MM-DD")
+    which.add_argument("--live", action="store_true", help="serve the meters in real time until SIGTERM or SIGINT")
+    sub.add_argument("--send", action="store_true", help="send what was read")
+    return top
+
+
+def set_up_logging(verbose: bool) -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)
+    # What it reports is reported by the reader, once and by the name of the meter.
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+
+
+def key(options: argparse.Namespace) -> int:
+    public = load_or_create_key(read_key_file(options.config)).public_key
+    print(json.dumps({"algorithm": "P-256", "x": public.x.hex(), "y": public.y.hex(), "id": public.id.hex()}))
+    return DONE
+
+
+def run(options: argparse.Namespace) -> int:
+    config = read_config(options.config)
+    device_key = load_key(config.key_file)
+
+    async def work() -> None:
+        with Journal(config.journal, config.device) as journal:
+            async with Agent(config, journal, device_key) as agent:
+                log.info("reading %d points every %d minutes", len(config.points), config.slot_seconds // 60)
+                await agent.run()
+
+    asyncio.run(until_stopped(work()))
+    return DONE
+
+
+def once(options: argparse.Namespace) -> int:
+    config = read_config(options.config)
+    device_key = load_key(config.key_file)
+
+    async def work() -> bool:
+        with Journal(config.journal, config.device) as journal:
+            async with Agent(config, journal, device_key) as agent:
+                return await agent.once()
+
+    return DONE if asyncio.run(work()) else NOT_DONE
+
+
+def status(options: argparse.Namespace) -> int:
+    print(json.dumps(read_status(read_config(options.config).journal), indent=2))
+    return DONE
+
+
+def simulate(options: argparse.Namespace) -> int:
+    profile = read_profile(options.profile)
+    if options.live:
+        return serve_live(profile)
+    if options.config is None:
+        raise ConfigError("--config must be given with --day")
+    return walk_through_day(read_config(options.config), profile, options.day, options.send)
+
+
+def serve_live(profile: Profile) -> int:
+    log.info("serving %d households on %s:%d", len(profile.households), profile.host, profile.port)
+    try:
+        asyncio.run(until_stopped(serve(profile)))
+    except OSError as error:
+        print(f"meter-agent: {error}", file=sys.stderr)
+        return NOT_DONE
+    return DONE
+
+
+def walk_through_day(config: Config, profile: Profile, day: date, send: bool) -> int:
+    device_key = load_key(config.key_file)
+    with Journal(config.journal, config.device) as journal:
+        result = asyncio.run(simulate_day(config, profile, journal, device_key, day, send=send))
+    print(json.dumps(result))
+    return DONE if result["complete"] and result["sent"] == send and not result["refused"] else NOT_DONE
+
+
+async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Do `work` until it fails or a signal asks to end."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    task = asyncio.create_task(work)
+    waiting = asyncio.create_task(stopped.wait())
+    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+    for unfinished in (task, waiting):
+        unfinished.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        log.info("stopped")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

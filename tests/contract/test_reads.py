@@ -1,0 +1,28 @@
+"""Adapters fetch at once what a batch declares; a rule that looked elsewhere would fail on every ledger but ours."""
+
+import pytest
+
+from evidence.commands import Fields
+from ledger_adapters.contract import Code, apply_batch, domain_of, prepare
+from tests.vectors.contract_cases import SUCCEEDING, of
+from tests.vectors.market import NOW, WORLD, batch, run
+
+each_kind = pytest.mark.parametrize("fields", [fields for fields, _ in SUCCEEDING], ids=lambda f: type(f).__name__)
+
+
+@each_kind
+def test_a_command_needs_each_key_that_it_declares_and_no_other(fields: Fields) -> None:
+    prepared = prepare(batch([of(fields)]))
+    values = {key: WORLD.get(key) for key in prepared.reads}
+    assert apply_batch(prepared, values, NOW).outcomes[0].code is Code.APPLIED
+    for key in prepared.reads:
+        with pytest.raises(KeyError):
+            apply_batch(prepared, {other: value for other, value in values.items() if other != key}, NOW)
+
+
+@each_kind
+def test_a_command_writes_only_where_it_reads_and_in_its_domain(fields: Fields) -> None:
+    command = of(fields)
+    writes = run(WORLD, batch([command]), NOW).writes
+    assert writes.keys() <= prepare(batch([command])).reads
+    assert domain_of(command) in writes
