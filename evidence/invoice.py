@@ -9,7 +9,7 @@ from market_math.money import PPM, amount, nano_per_minor, round_half_away
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`scheme` is None for the rest that rounding leaves. Wh, micro-currency per kWh, minor units, parts per million."""
+    """`scheme` is None for what rounding leaves. Wh, micro-currency per kWh, minor units, parts per million."""
 
     scheme: Scheme | None
     energy_wh: int

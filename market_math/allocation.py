@@ -24,8 +24,8 @@ class Shares:
 def share(available: Ints, group: NDArray[np.intp], weight: Ints, limit: Ints) -> Shares:
     """Share `available` (per group) among rows in proportion to `weight` (> 0), each up to its `limit` (>= 0).
 
-    What a limited row leaves goes to the others of its group, until all is shared or all have their limit. Remainders of
-    a Wh go to the largest fractions, ties to the earlier row. Raises `OverflowError` when products exceed 63 bits.
+    What a limited row leaves goes to the others of its group, until all is shared or all have their limit. Remainders
+    of a Wh go to the largest fractions, ties to the earlier row. Raises `OverflowError` when products exceed 63 bits.
     """
     groups = len(available)
     if len(weight) and max(int(available.max()), int(limit.max())) * int(weight.sum(dtype=object)) >= 2**63:

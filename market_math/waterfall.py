@@ -108,7 +108,7 @@ def _waves(purchases: Purchases) -> list[Indexes]:
 
 
 def _limits(active: Indexes, point: Indexes, undelivered: Ints, uncovered: Ints) -> Ints:
-    """At most what is undelivered; a buyer's several purchases from a plant share the consumption, the earlier first."""
+    """At most what is undelivered; a buyer's purchases from one plant share the consumption, the earlier first."""
     points, wanted = point[active], undelivered[active]
     order = np.argsort(points, kind="stable")
     ranked = wanted[order]

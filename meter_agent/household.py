@@ -41,18 +41,18 @@ class Energies:
     """Running sums in mWh."""
 
     generated: int
-    consumed: int
     exported: int
+    imported: int
 
     @property
-    def imported(self) -> int:
-        return self.consumed - self.generated + self.exported
+    def consumed(self) -> int:
+        return self.generated - self.exported + self.imported
 
     def plus(self, other: "Energies", times: int = 1) -> "Energies":
         return Energies(
             self.generated + times * other.generated,
-            self.consumed + times * other.consumed,
             self.exported + times * other.exported,
+            self.imported + times * other.imported,
         )
 
 
@@ -86,8 +86,8 @@ class Household:
         # Within a minute the power is constant; each sum is cut to whole mWh.
         part = Energies(
             (after.generated - before.generated) * second // 60,
-            (after.consumed - before.consumed) * second // 60,
             (after.exported - before.exported) * second // 60,
+            (after.imported - before.imported) * second // 60,
         )
         return self._midnights[day].plus(before).plus(part).plus(self._midnights[PATTERN_DAYS], patterns)
 
@@ -98,17 +98,17 @@ class Household:
         for day in range(PATTERN_DAYS):
             load, sun = self._load(day), self._sun(day)
             exported = sum(made - used for made, used in zip(sun, load, strict=True) if made > used)
-            totals.append(Energies(sum(sun), sum(load), exported))
+            generated = sum(sun)
+            totals.append(Energies(generated, exported, sum(load) - generated + exported))
         return list(accumulate(totals, Energies.plus, initial=NOTHING))
 
     def _sums_of_day(self, day: int) -> Sequence[Energies]:
         """Running sums from midnight for each minute of a day of the pattern."""
-        minutes = zip(self._sun(day), self._load(day), strict=True)
-        return list(
-            accumulate(
-                (Energies(made, used, max(made - used, 0)) for made, used in minutes), Energies.plus, initial=NOTHING
-            )
-        )
+        minutes = [
+            Energies(made, max(made - used, 0), max(used - made, 0))
+            for made, used in zip(self._sun(day), self._load(day), strict=True)
+        ]
+        return list(accumulate(minutes, Energies.plus, initial=NOTHING))
 
     def _load(self, day: int) -> list[int]:
         """mWh used in each minute."""

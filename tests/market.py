@@ -13,7 +13,7 @@ from apps.ledger.ledgers import DEFAULT, get_ledger
 from apps.ledger.services.founding import found_ledger
 from apps.ledger.services.sweep import drain
 from apps.metering.services.anchors import anchor_batches
-from apps.metering.services.imports import import_series
+from apps.metering.services.imports import Series, import_series
 from apps.supply.models import FeedInContract, SupplyContract
 from apps.tariffs.models import Price, Tariff, TariffKind, VatRate
 from evidence.readings import Register
@@ -66,9 +66,9 @@ def make_market(
 def import_day(market: Market, day: dt.date, energy: Mapping[str, tuple[list[int], list[int] | None]]) -> None:
     """Import a day of (consumption, generation) per slot by name, and anchor it."""
     slots = day_slots(day, market.area.zone, market.area.slot_minutes)
-    series = {}
+    series: dict[MeteringPoint, Series] = {}
     for person, (consumption, generation) in energy.items():
-        registers = {Register.CONSUMPTION: dict(zip(slots, consumption, strict=True))}
+        registers: dict[int, dict[int, int]] = {Register.CONSUMPTION: dict(zip(slots, consumption, strict=True))}
         if generation is not None:
             registers[Register.GENERATION] = dict(zip(slots, generation, strict=True))
         series[market.points[person]] = registers

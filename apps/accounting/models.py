@@ -49,7 +49,7 @@ class Account(models.Model):
 
 
 class Entry(models.Model):
-    """A booking. `reference` is the ledger id of what it is about; the same thing is booked once per kind and version."""
+    """A booking. `reference` is the ledger id of what it is about, booked once per kind and version."""
 
     area = models.ForeignKey(MarketArea, on_delete=models.PROTECT, related_name="entries")
     kind = models.CharField(_("kind"), max_length=20, choices=EntryKind.choices)

@@ -22,7 +22,13 @@ class Side:
 
 @transaction.atomic
 def book(
-    *, area: MarketArea, kind: str, reference: bytes, day: dt.date, sides: Sequence[Side], energy_wh: int = 0,
+    *,
+    area: MarketArea,
+    kind: str,
+    reference: bytes,
+    day: dt.date,
+    sides: Sequence[Side],
+    energy_wh: int = 0,
     version: int = 0,
 ) -> Entry | None:
     """Book an entry whose sides sum to zero; nothing for one that moves no money.

@@ -75,7 +75,7 @@ class MeteringPoint(models.Model):
 
 
 class Occupancy(models.Model):
-    """Who occupies a metering point, with K: the secret that salts the readings of that time. Erasing K unlinks them."""
+    """Who occupies a metering point, with K: the secret that salts that time's readings. Erasing it unlinks them."""
 
     point = models.ForeignKey(MeteringPoint, on_delete=models.PROTECT, related_name="occupancies")
     party = models.ForeignKey(Party, verbose_name=_("customer"), on_delete=models.PROTECT, related_name="occupancies")
@@ -104,9 +104,7 @@ class Plant(OnLedger):
     )
     owner = models.ForeignKey(Party, verbose_name=_("owner"), on_delete=models.PROTECT, related_name="plants")
     name = models.CharField(_("name"), max_length=100)
-    technology = models.CharField(
-        _("technology"), max_length=20, choices=Technology.choices, default=Technology.SOLAR
-    )
+    technology = models.CharField(_("technology"), max_length=20, choices=Technology.choices, default=Technology.SOLAR)
     power_w = models.PositiveBigIntegerField(
         _("installed power in W"), validators=[MinValueValidator(1), MaxValueValidator(10**12)]
     )

@@ -6,8 +6,8 @@ from apps.billing.documents import read_lines
 from apps.billing.models import DocumentKind, Invoice
 from apps.ledger.consumers import Consumer, Told
 from apps.ledger.standing import confirm, reject
-from apps.settlement.choices import Scheme
 from evidence.commands.kinds import RecordInvoice
+from evidence.settlement import Scheme
 from market_math.money import amount, nano_per_minor
 
 

@@ -1,11 +1,9 @@
 """The document itself, as canonical JSON: what its hash on the ledger stands for."""
 
-import datetime as dt
 from typing import Any
 
 from apps.accounts.models import Party
-from apps.billing.models import DocumentKind, Invoice
-from apps.settlement.choices import Scheme
+from apps.billing.models import Invoice
 from evidence import canonical
 from evidence.canonical import encode_bytes, encode_int
 from evidence.invoice import Figures, Line

@@ -44,9 +44,7 @@ class MeterBatches(APIView):
         except BatchRefused as refused:
             errors = [FieldError(v.field, v.rule, v.message) for v in refused.violations]
             raise ProblemError(HTTPStatus(refused.status), errors[0].message, errors=errors) from None
-        return Response(
-            {"sequence": str(accepted.batch.sequence), "status": "stored" if accepted.is_new else "known"}
-        )
+        return Response({"sequence": str(accepted.batch.sequence), "status": "stored" if accepted.is_new else "known"})
 
 
 def _refuse(field: str, rule: str, message: str) -> ProblemError:

@@ -33,11 +33,12 @@ def load_curve(point: MeteringPoint, day: dt.date) -> LoadCurve:
         for batch in grid.batch[0].tolist():
             if batch:
                 grades[grade_of[batch]] = grades.get(grade_of[batch], 0) + 1
-    curves = {
-        register: [value if batch else None for value, batch in zip(grid.value[0].tolist(), grid.batch[0].tolist())]
-        for register, grid in grids.items()
-    }
-    return LoadCurve(list(slots), curves[Register.CONSUMPTION], curves[Register.GENERATION], grades)
+    return LoadCurve(list(slots), _curve(grids[Register.CONSUMPTION]), _curve(grids[Register.GENERATION]), grades)
+
+
+def _curve(grid: readings.Grid) -> list[int | None]:
+    pairs = zip(grid.value[0].tolist(), grid.batch[0].tolist(), strict=True)
+    return [value if batch else None for value, batch in pairs]
 
 
 def latest_day(points: Iterable[MeteringPoint]) -> dt.date | None:

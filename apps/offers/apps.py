@@ -9,7 +9,7 @@ class OffersConfig(AppConfig):
 
     def ready(self) -> None:
         # Consumers need the models, which are there only now.
-        from apps.offers.consumer import CONSUMER
         from apps.ledger.consumers import register_consumer
+        from apps.offers.consumer import CONSUMER
 
         register_consumer(CONSUMER)

@@ -37,9 +37,7 @@ class Declaration(OnLedger):
         ordering: ClassVar = ["-day"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["plant", "day", "mode"], name="offers_declared_once"),
-            models.CheckConstraint(
-                condition=Q(offered_wh__lte=F("energy_wh")), name="offers_not_more_than_declared"
-            ),
+            models.CheckConstraint(condition=Q(offered_wh__lte=F("energy_wh")), name="offers_not_more_than_declared"),
         ]
 
     def __str__(self) -> str:

@@ -163,9 +163,7 @@ def withdraw_offer(offer: Offer) -> None:
     offer = _ending(offer)
     declaration = offer.declaration
     offer.closing_id = enqueue(
-        WithdrawOffer(
-            bytes(offer.ledger_id), bytes(declaration.ledger_id), bytes(declaration.seller.ledger_id)
-        ),
+        WithdrawOffer(bytes(offer.ledger_id), bytes(declaration.ledger_id), bytes(declaration.seller.ledger_id)),
         signer_of(declaration.seller),
         ledger=declaration.seller.ledger,
     )

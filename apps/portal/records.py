@@ -1,26 +1,31 @@
 """Ledger records as people may open them: through the object that a command is about."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db.models import Model, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from apps.accounts.models import Party
+from apps.accounts.choices import KeyCustody
+from apps.accounts.models import Party, PartyKey
 from apps.accounts.permissions import Action, Viewer
-from apps.assets.models import Plant
+from apps.assets.models import MarketArea, Plant
 from apps.billing.models import Invoice
 from apps.ledger.models import Command, OnLedger
 from apps.ledger.services.status import standing_of
-from apps.metering.models import Anchor, Device
+from apps.metering.models import Anchor, Device, DeviceKey
 from apps.offers.models import Declaration, Offer, Purchase
-from apps.portal.links import record_url
+from apps.portal.links import invoice_url, offer_url, point_url, purchase_url, record_url
 from apps.settlement.models import Settlement
-from apps.web.components import LedgerSeal, SealState
+from apps.web.components import Column, LedgerSeal, SealState, Table
+from evidence import commands
 from evidence.commands import kinds
+from evidence.hashing import ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +101,14 @@ def seals_of(objects: Sequence[OnLedger]) -> list[LedgerSeal | None]:
     return [by_id.get(bytes(thing.command_id)) if thing.command_id else None for thing in objects]
 
 
-def seal_of(command: Command) -> LedgerSeal:
+def seal_of(command: Command, *, linked: bool = True) -> LedgerSeal:
     stands = standing_of(command)
     return LedgerSeal(
         SealState(stands.state),
         entry=stands.entry,
         since=_since(command),
         reason=stands.reason,
-        href=record_url(command.command_id),
+        href=record_url(command.command_id) if linked else "",
     )
 
 
@@ -111,3 +116,78 @@ def _since(command: Command) -> datetime:
     if command.ledger_time is None:
         return command.created_at
     return datetime.fromtimestamp(command.ledger_time, UTC)
+
+
+def object_url(thing: Model) -> str:
+    """The page of what a command is about; empty where there is none."""
+    match thing:
+        case Offer():
+            return offer_url(thing.pk)
+        case Purchase():
+            return purchase_url(thing.pk)
+        case Invoice():
+            return invoice_url(thing)
+        case Plant():
+            return point_url(thing.point)
+        case _:
+            return ""
+
+
+def zone_of(thing: Model) -> ZoneInfo:
+    """The time zone in which people read about it."""
+    match thing:
+        case Offer():
+            area = thing.declaration.area
+        case Purchase():
+            area = thing.offer.declaration.area
+        case Party():
+            return ZoneInfo("UTC")
+        case _:
+            area = getattr(thing, "area", None)
+    return area.zone if isinstance(area, MarketArea) else ZoneInfo("UTC")
+
+
+def field_table(command: Command) -> Table:
+    """The fields as the ledger has them: bytes in short hexadecimal form, integers as they are."""
+    signed = commands.Command.from_bytes(bytes(command.envelope))
+    columns = (Column(_("Field")), Column(_("Value")))
+    values = [(field.name, getattr(signed.fields, field.name)) for field in dataclasses.fields(signed.fields)]
+    if signed.after != ZERO:
+        values.append(("after", signed.after))
+    if signed.valid_until:
+        values.append(("valid_until", signed.valid_until))
+    rows = tuple((name, short(value) if isinstance(value, bytes) else str(value)) for name, value in values)
+    return Table(str(_("What the ledger holds")), columns, rows)
+
+
+def short(value: bytes) -> str:
+    """Enough of a digest to compare it by eye."""
+    text = value.hex()
+    return text if len(text) <= 24 else f"{text[:12]}…{text[-8:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBy:
+    """A signature of a person or device. `name` only where the viewer may know it."""
+
+    key: str
+    name: str
+    custodial: bool
+
+
+def signatures_of(command: Command, viewer: Viewer) -> list[SignedBy]:
+    """Who signed a command, beside the operator, who signs every batch."""
+    signed = commands.Command.from_bytes(bytes(command.envelope))
+    ids = [key for key, _signature in signed.signatures]
+    people = {bytes(key.key_id): key for key in PartyKey.objects.filter(key_id__in=ids).select_related("party")}
+    devices = {bytes(key.key_id): key for key in DeviceKey.objects.filter(key_id__in=ids).select_related("device__area")}
+    found = []
+    for key_id in ids:
+        name, custodial = "", False
+        if (person := people.get(key_id)) is not None:
+            custodial = person.custody == KeyCustody.CUSTODIAL
+            name = person.party.name if viewer.may(Action.VIEW_DUES, person.party) else ""
+        elif (device := devices.get(key_id)) is not None:
+            name = device.device.name if viewer.may(Action.VIEW_METERING_POINT, device.device) else ""
+        found.append(SignedBy(short(key_id), name, custodial))
+    return found

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -60,10 +60,8 @@ def write(settlement: Settlement, rows: Iterable[Allocation]) -> None:
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         copy.set_types(_TYPES)
         for r in rows:
-            copy.write_row(
-                (r.slot, r.plant, r.claim, r.weight, r.limit, r.allocated, r.price, area, r.point, pk)
-                + (bucket_of(r.slot), r.scheme)
-            )
+            keys = (area, r.point, pk, bucket_of(r.slot), r.scheme)
+            copy.write_row((r.slot, r.plant, r.claim, r.weight, r.limit, r.allocated, r.price, *keys))
 
 
 def read(area: int, settlements: Sequence[int], start: int, end: int) -> list[Allocation]:
@@ -78,7 +76,7 @@ def read_for(
     return _read(_SELECT_FOR, [area, bucket_of(start), bucket_of(end - 1), list(settlements), points, plants])
 
 
-def _read(query: str, parameters: list[object]) -> list[Allocation]:
+def _read(query: str, parameters: Sequence[Any]) -> list[Allocation]:
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)
         return [Allocation(*row) for row in cursor.fetchall()]
@@ -104,7 +102,7 @@ class Names:
         return self._claims[Scheme(scheme)][claim]
 
 
-def _ids(rows: Iterable[tuple[int, bytes]]) -> dict[int, bytes]:
+def _ids(rows: Iterable[tuple[int, Any]]) -> dict[int, bytes]:
     return {pk: bytes(ledger_id) for pk, ledger_id in rows}
 
 

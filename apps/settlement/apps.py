@@ -9,7 +9,7 @@ class SettlementConfig(AppConfig):
 
     def ready(self) -> None:
         # Consumers need the models, which are there only now.
-        from apps.settlement.consumer import CONSUMER
         from apps.ledger.consumers import register_consumer
+        from apps.settlement.consumer import CONSUMER
 
         register_consumer(CONSUMER)

@@ -15,8 +15,7 @@ from ledger_adapters.embedded.store import Head
 from ledger_adapters.exceptions import OutcomeUnknown, Transient
 
 _FROM = (
-    "SELECT position, time, code, transaction, id, envelope FROM entry"
-    " WHERE position >= %s ORDER BY position LIMIT %s"
+    "SELECT position, time, code, transaction, id, envelope FROM entry WHERE position >= %s ORDER BY position LIMIT %s"
 )
 _APPLIED = (
     "SELECT position, time, code, transaction, id, envelope FROM entry"

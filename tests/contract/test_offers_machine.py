@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
 
 from evidence.commands import Command, Fields
 from evidence.commands.kinds import CloseOffer, CommitPurchase, DeclareSurplus, PublishOffer, WithdrawOffer
@@ -30,9 +38,13 @@ DORA = p256("dora")
 PEOPLE: dict[str, SoftwareKey] = {"alice": ALICE, "bob": BOB, "dora": DORA}
 
 people = st.sampled_from(sorted(PEOPLE))
+# The seller, or anybody: then it is somebody who must not.
+strangers = st.one_of(st.none(), st.none(), people)
 sellers = st.sampled_from(["alice", "bob"])
-energies = st.integers(0, 12)
-periods = st.integers(-30, 60)
+energies = st.sampled_from([3, 1, 5, 8, 12, 0])
+
+# An offer's id and its declaration's.
+Offered = tuple[bytes, bytes]
 
 
 @dataclass
@@ -80,26 +92,47 @@ class OffersMachine(RuleBasedStateMachine):
         one = command(fields, *signers, nonce=f"machine {self.count}")
         return one, self.apply(one) is Code.APPLIED
 
-    @rule(target=declared, who=sellers, mode=st.sampled_from(Mode), energy=energies, at=periods)
-    def declare(self, who: str, mode: Mode, energy: int, at: int) -> bytes:
-        declaration, start = self.new_id(), self.market.now + at
+    @initialize(target=published)
+    def first_offer(self) -> Offered:
+        declaration = self.declared_by("alice", Mode.METERED, 12, -10)
+        return self.published_on(declaration, "alice", 8, 60), declaration
+
+    @rule(
+        target=declared,
+        who=sellers,
+        mode=st.sampled_from(Mode),
+        energy=energies,
+        start=st.sampled_from([-10, -9, 0, 1, 40]),
+    )
+    def declare(self, who: str, mode: Mode, energy: int, start: int) -> MultipleResults[bytes] | bytes:
+        declaration = self.declared_by(who, mode, energy, start)
+        return declaration if declaration in self.energy else multiple()
+
+    def declared_by(self, who: str, mode: Mode, energy: int, start: int) -> bytes:
+        declaration, start = self.new_id(), self.market.now + start
         roof = ident("plant" if who == "alice" else "plant of bob")
         fields = DeclareSurplus(declaration, AREA, roof, ident(who), mode, start, start + 10, energy, BASIS)
         if self.say(fields)[1]:
             self.sellers[declaration], self.energy[declaration] = who, energy
         return declaration
 
-    @rule(target=published, declaration=declared, who=people, energy=energies, lasts=periods)
-    def publish(self, declaration: bytes, who: str, energy: int, lasts: int) -> tuple[bytes, bytes]:
+    @rule(target=published, declaration=declared, somebody=strangers, energy=energies, lasts=st.integers(0, 60))
+    def publish(
+        self, declaration: bytes, somebody: str | None, energy: int, lasts: int
+    ) -> MultipleResults[Offered] | Offered:
+        offer = self.published_on(declaration, somebody or self.sellers[declaration], energy, lasts)
+        return (offer, declaration) if offer in self.books else multiple()
+
+    def published_on(self, declaration: bytes, who: str, energy: int, lasts: int) -> bytes:
         offer = self.new_id()
-        fields = PublishOffer(offer, declaration, ident(who), energy, 7, self.market.now + max(lasts, 0))
+        fields = PublishOffer(offer, declaration, ident(who), energy, 7, self.market.now + lasts)
         if self.say(fields, PEOPLE[who])[1]:
             assert self.sellers[declaration] == who
             self.books[offer] = Book(declaration, energy)
-        return offer, declaration
+        return offer
 
     @rule(target=sent, offer=published, who=people, energy=energies)
-    def commit(self, offer: tuple[bytes, bytes], who: str, energy: int) -> Command:
+    def commit(self, offer: Offered, who: str, energy: int) -> Command:
         purchase = self.new_id()
         one, applied = self.say(CommitPurchase(purchase, *offer, ident(who), POINT, energy), PEOPLE[who])
         if applied:
@@ -120,27 +153,28 @@ class OffersMachine(RuleBasedStateMachine):
         if self.apply(one) is Code.APPLIED:
             self.sell(one)
 
-    @rule(offer=published, who=people)
-    def withdraw(self, offer: tuple[bytes, bytes], who: str) -> None:
+    @rule(offer=published, somebody=strangers)
+    def withdraw(self, offer: Offered, somebody: str | None) -> None:
+        who = somebody or self.sellers[offer[1]]
         if self.say(WithdrawOffer(*offer, ident(who)), PEOPLE[who])[1]:
             assert self.books[offer[0]].is_open and self.sellers[offer[1]] == who
             self.books[offer[0]].is_open = False
 
     @rule(offer=published)
-    def close(self, offer: tuple[bytes, bytes]) -> None:
+    def close(self, offer: Offered) -> None:
         if self.say(CloseOffer(*offer))[1]:
             assert self.books[offer[0]].is_open
             self.books[offer[0]].is_open = False
 
     @rule(offer=published, declaration=declared, who=people)
-    def mix_up_declarations(self, offer: tuple[bytes, bytes], declaration: bytes, who: str) -> None:
+    def mix_up_declarations(self, offer: Offered, declaration: bytes, who: str) -> None:
         if declaration != offer[1]:
             purchase = CommitPurchase(self.new_id(), offer[0], declaration, ident(who), POINT, 1)
             assert not self.say(purchase, PEOPLE[who])[1]
             assert not self.say(WithdrawOffer(offer[0], declaration, ident(who)), PEOPLE[who])[1]
             assert not self.say(CloseOffer(offer[0], declaration))[1]
 
-    @rule(seconds=periods)
+    @rule(seconds=st.integers(-10, 30))
     def time_passes(self, seconds: int) -> None:
         self.market.now += seconds
 

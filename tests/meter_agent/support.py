@@ -15,7 +15,9 @@ from evidence.canonical import decode_bytes, decode_int
 from evidence.keys import PublicKey, SoftwareKey
 from evidence.readings import Reading, Statement, batch_root
 from meter_agent.config import Config, MeterConfig, PointConfig, Role
-from meter_agent.registers import MAPS
+from meter_agent.household import Energies, Household
+from meter_agent.journal import Journal
+from meter_agent.registers import MAPS, WRAP
 from meter_agent.simulator import HouseholdProfile, Profile
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -24,6 +26,7 @@ HOUSE, SHOP = b"\xaa" * 32, b"\xbb" * 32
 SECRETS = {HOUSE: b"\x01" * 32, SHOP: b"\x02" * 32}
 KEY = SoftwareKey.generate()
 STEP = 900
+NOON = 1_781_089_200  # 2026-06-10 11:00 UTC
 
 PROFILE = Profile(
     "127.0.0.1",
@@ -46,6 +49,32 @@ def house(port: int = 5020) -> PointConfig:
 
 def shop(port: int = 5020) -> PointConfig:
     return PointConfig(SHOP, SECRETS[SHOP], {Role.GRID: meter(3, port)})
+
+
+def rounded(mwh: int) -> int:
+    return (mwh + 500) // 1000
+
+
+def expected(slots: range) -> list[Reading]:
+    """What the meters must have counted since the first slot, by rounding the households' own running sums."""
+    home, market = Household(1, 3500, 8.5, BERLIN), Household(2, 9000, 0, BERLIN)
+    start = home.energies(slots[0])
+    # The running sum starts with what the counters show at first, and those have wrapped long ago.
+    shown = Energies(start.generated % WRAP, start.exported % WRAP, start.imported % WRAP)
+    bought = market.energies(slots[0]).imported
+
+    def sums(instant: int) -> tuple[int, int, int]:
+        energies = home.energies(instant).plus(start, times=-1).plus(shown)
+        shop = market.energies(instant).imported - bought + bought % WRAP
+        return rounded(energies.consumed), rounded(energies.generated), rounded(shop)
+
+    return [
+        Reading(point, register, slot, after - before)
+        for slot in slots
+        for (point, register), before, after in zip(
+            ((HOUSE, 1), (HOUSE, 2), (SHOP, 1)), sums(slot), sums(slot + STEP), strict=True
+        )
+    ]
 
 
 def make_config(folder: Path, server: str = "http://127.0.0.1:9", *points: PointConfig) -> Config:
@@ -92,6 +121,13 @@ def check(batch: dict[str, Any], key: PublicKey) -> Statement:
     assert statement.end == max(reading.slot for reading in readings) + step
     assert key.verifies(statement.digest, decode_bytes(batch["signature"]))
     return statement
+
+
+def kept(journal: Journal) -> list[Reading]:
+    rows = journal._db.execute(
+        "SELECT point, register, slot, value, quality FROM readings ORDER BY slot, point, register"
+    )
+    return [Reading(*row) for row in rows]
 
 
 @dataclass

@@ -103,8 +103,8 @@ def test_a_changed_scale_factor_does_not_change_the_energy() -> None:
 def test_rounding_never_adds_up() -> None:
     box = Box(only(Role.GENERATION))
     box.read(raw(1_000_000, scale=-3), 0)
-    total = sum(sum(values(box.read(raw(1_000_000 + 1_400 * n, scale=-3), n), Register.GENERATION)) for n in range(1, 97))
-    assert total == 134  # 96 times 1.4 Wh
+    found = [box.read(raw(1_000_000 + 1_400 * n, scale=-3), n) for n in range(1, 97)]
+    assert sum(sum(values(readings, Register.GENERATION)) for readings in found) == 134  # 96 times 1.4 Wh
 
 
 def test_random_counters_are_reported_to_the_last_wh() -> None:

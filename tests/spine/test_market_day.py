@@ -5,7 +5,6 @@ import datetime as dt
 import pytest
 from django.utils import timezone
 
-from apps.accounting.selectors import dues
 from apps.ledger.ledgers import DEFAULT
 from apps.ledger.services.sweep import drain
 from apps.offers import services as offers

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from evidence import checkpoint, eip712, merkle, readings, sumtree
+from evidence import checkpoint, eip712, journal, merkle, readings, sumtree
 from evidence.abi import FixedBytes, Integer, ListOf, Struct, layout
 from evidence.canonical import encode_bytes
 from evidence.commands import Command, batch_digest, sign_digest, wallet_digest
@@ -380,7 +380,7 @@ def trees() -> dict[str, Any]:
     }
 
 
-# Checkpoints
+# Journal of the embedded ledger: checkpoints and entries
 
 
 def _refused_notes(note: str, key: Ed25519PrivateKey) -> list[dict[str, str]]:
@@ -397,7 +397,6 @@ def _refused_notes(note: str, key: Ed25519PrivateKey) -> list[dict[str, str]]:
         "root of 31 bytes": note.replace(root, encode_root(bytes(31))),
         "no signature": f"{origin}\n{size}\n{root}\n",
         "no last line break": note[:-1],
-        "a second signature": note + mark + "\n",
         "a line too many": note.replace("\n\n", "\nmore\n\n"),
         "another name before the signature": note.replace(mark, mark.replace(name, other_origin)),
         "signature not base64": note.replace(mark, mark[:-4] + "????"),
@@ -428,6 +427,20 @@ def checkpoints() -> dict[str, Any]:
             {"size": point.size, "root": point.root, "note": note} for point, note in zip(points, notes, strict=True)
         ],
         "refused": _refused_notes(notes[1], key),
+        "entries": [_entry(0, NOW, 0, b"an envelope"), _entry(2**64 - 1, 0, 52, b"")],
+    }
+
+
+def _entry(index: int, time: int, code: int, envelope: bytes) -> dict[str, Any]:
+    entry = journal.Entry(index, time, code, ident("command"), journal.envelope_digest(envelope))
+    return {
+        "index": index,
+        "time": time,
+        "code": code,
+        "id": entry.id,
+        "envelope": envelope,
+        "encoding": entry.encode(),
+        "leafHash": entry.leaf_hash,
     }
 
 

@@ -8,10 +8,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from evidence.keys import SoftwareKey
 from ledger_adapters.contract import Code, prepare
 from tests.vectors import forms
 from tests.vectors.contract_cases import Case, cases
-from tests.vectors.market import batch, run
+from tests.vectors.market import BOB, batch, run
 
 FOLDER = Path(__file__).parent
 
@@ -48,6 +49,12 @@ def _case(case: Case) -> dict[str, Any]:
     }
 
 
+def _wallet(key: SoftwareKey) -> dict[str, Any]:
+    """With its secret: a ledger whose EIP-712 domain names a chain has to sign the cases' wallet commands anew."""
+    public = key.public_key
+    return {"secret": key.secret, "algorithm": public.algorithm, "x": public.x, "y": public.y, "id": public.id}
+
+
 def documents() -> dict[str, Any]:
     """The vectors by file name."""
     return {
@@ -59,7 +66,7 @@ def documents() -> dict[str, Any]:
         "trees.json": forms.trees(),
         "checkpoints.json": forms.checkpoints(),
         "canonical.json": forms.canonical(),
-        "contract.json": {"cases": [_case(case) for case in cases()]},
+        "contract.json": {"wallets": [_wallet(BOB)], "cases": [_case(case) for case in cases()]},
     }
 
 

@@ -5,69 +5,120 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0002_party_membership_partykey_and_more'),
-        ('assets', '0001_initial'),
+        ("accounts", "0002_party_membership_partykey_and_more"),
+        ("assets", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Account',
+            name="Account",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('customer', 'customer'), ('supply', 'supply revenue'), ('feed_in', 'feed-in cost'), ('vat', 'value added tax'), ('rounding', 'rounding')], max_length=10, verbose_name='kind')),
-                ('area', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='accounts', to='assets.marketarea')),
-                ('party', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='accounts', to='accounts.party')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("customer", "customer"),
+                            ("supply", "supply revenue"),
+                            ("feed_in", "feed-in cost"),
+                            ("vat", "value added tax"),
+                            ("rounding", "rounding"),
+                        ],
+                        max_length=10,
+                        verbose_name="kind",
+                    ),
+                ),
+                (
+                    "area",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="accounts", to="assets.marketarea"
+                    ),
+                ),
+                (
+                    "party",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="accounts", to="accounts.party"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'account',
-                'verbose_name_plural': 'accounts',
+                "verbose_name": "account",
+                "verbose_name_plural": "accounts",
             },
         ),
         migrations.CreateModel(
-            name='Entry',
+            name="Entry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('purchase', 'purchase'), ('purchase_reversed', 'purchase reversed'), ('undelivered', 'not delivered'), ('invoice', 'invoice')], max_length=20, verbose_name='kind')),
-                ('reference', models.BinaryField(max_length=32)),
-                ('version', models.PositiveIntegerField(default=0)),
-                ('day', models.DateField(verbose_name='day')),
-                ('energy_wh', models.BigIntegerField(default=0, verbose_name='energy in Wh')),
-                ('booked_at', models.DateTimeField(auto_now_add=True, verbose_name='booked')),
-                ('area', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='assets.marketarea')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("purchase", "purchase"),
+                            ("purchase_reversed", "purchase reversed"),
+                            ("undelivered", "not delivered"),
+                            ("invoice", "invoice"),
+                        ],
+                        max_length=20,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("reference", models.BinaryField(max_length=32)),
+                ("version", models.PositiveIntegerField(default=0)),
+                ("day", models.DateField(verbose_name="day")),
+                ("energy_wh", models.BigIntegerField(default=0, verbose_name="energy in Wh")),
+                ("booked_at", models.DateTimeField(auto_now_add=True, verbose_name="booked")),
+                (
+                    "area",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="entries", to="assets.marketarea"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'entry',
-                'verbose_name_plural': 'entries',
-                'ordering': ['-booked_at'],
+                "verbose_name": "entry",
+                "verbose_name_plural": "entries",
+                "ordering": ["-booked_at"],
             },
         ),
         migrations.CreateModel(
-            name='Posting',
+            name="Posting",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('nano', models.BigIntegerField(verbose_name='amount')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='postings', to='accounting.account')),
-                ('entry', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='postings', to='accounting.entry')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("nano", models.BigIntegerField(verbose_name="amount")),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="postings", to="accounting.account"
+                    ),
+                ),
+                (
+                    "entry",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="postings", to="accounting.entry"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'posting',
-                'verbose_name_plural': 'postings',
+                "verbose_name": "posting",
+                "verbose_name_plural": "postings",
             },
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(fields=('area', 'party', 'kind'), name='accounting_account_once'),
+            model_name="account",
+            constraint=models.UniqueConstraint(fields=("area", "party", "kind"), name="accounting_account_once"),
         ),
         migrations.AddConstraint(
-            model_name='entry',
-            constraint=models.UniqueConstraint(fields=('kind', 'reference', 'version'), name='accounting_entry_once'),
+            model_name="entry",
+            constraint=models.UniqueConstraint(fields=("kind", "reference", "version"), name="accounting_entry_once"),
         ),
         migrations.AddConstraint(
-            model_name='posting',
-            constraint=models.CheckConstraint(condition=models.Q(('nano', 0), _negated=True), name='accounting_posting_not_zero'),
+            model_name="posting",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("nano", 0), _negated=True), name="accounting_posting_not_zero"
+            ),
         ),
     ]

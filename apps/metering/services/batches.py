@@ -79,9 +79,7 @@ def _known(device: Device, statement: Statement) -> Batch | None:
     batch = Batch.objects.filter(signer=device.ledger_id, sequence=statement.sequence).first()
     if batch is not None and batch.statement != statement:
         raise BatchRefused(
-            Violation(
-                "statement.sequence", "sequence_reused", _("This sequence number was used for other content.")
-            ),
+            Violation("statement.sequence", "sequence_reused", _("This sequence number was used for other content.")),
             status=409,
         )
     return batch
@@ -130,9 +128,7 @@ def _violations(
     elif reading.register not in list(Register):
         found.append(Violation(f"{field}.register", "unknown_register", _("There is no such register.")))
     elif not 0 <= reading.value <= most_energy(point, reading.register, area.slot_seconds):
-        found.append(
-            Violation(f"{field}.value", "implausible_energy", _("No such energy is possible at this point."))
-        )
+        found.append(Violation(f"{field}.value", "implausible_energy", _("No such energy is possible at this point.")))
     if reading.slot % area.slot_seconds:
         found.append(Violation(f"{field}.slot", "off_the_grid", _("Slots start on the area's grid.")))
     if not statement.start <= reading.slot <= statement.end - area.slot_seconds:

@@ -28,9 +28,7 @@ def import_series(area: MarketArea, importer: Party, series: Mapping[MeteringPoi
     All or nothing: raises `BatchRefused`, naming the reading and the rule.
     """
     days = {
-        (point, day): content
-        for point, registers in series.items()
-        for day, content in _by_day(area, point, registers)
+        (point, day): content for point, registers in series.items() for day, content in _by_day(area, point, registers)
     }
     slots = [reading.slot for content in days.values() for reading in content]
     readings.prepare_partitions(min(slots), max(slots) + area.slot_seconds)

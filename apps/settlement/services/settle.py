@@ -137,9 +137,7 @@ def rows(day: Day, waterfall: Waterfall) -> Iterator[Allocation]:
     for i, t, weight, limit, wh in zip(*(column.tolist() for column in columns), strict=True):
         purchase = day.purchases[i]
         plant, price = purchase.offer.declaration.plant_id, purchase.price_micro
-        yield Allocation(
-            plant, slots[t], Scheme.PURCHASE, purchase.point_id, purchase.pk, weight, limit, wh, price
-        )
+        yield Allocation(plant, slots[t], Scheme.PURCHASE, purchase.point_id, purchase.pk, weight, limit, wh, price)
     feed_in_prices = prices_on(day.day, day.feed_in.values())
     for i, t in zip(*np.nonzero(waterfall.fed_in), strict=True):
         wh, plant = int(waterfall.fed_in[i, t]), plants[i]

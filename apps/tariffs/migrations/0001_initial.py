@@ -6,56 +6,90 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('assets', '0001_initial'),
+        ("assets", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Tariff',
+            name="Tariff",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('supply', 'supply'), ('feed_in', 'feed-in')], max_length=10, verbose_name='kind')),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('area', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tariffs', to='assets.marketarea', verbose_name='market area')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("supply", "supply"), ("feed_in", "feed-in")], max_length=10, verbose_name="kind"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                (
+                    "area",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tariffs",
+                        to="assets.marketarea",
+                        verbose_name="market area",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'tariff',
-                'verbose_name_plural': 'tariffs',
-                'ordering': ['name'],
+                "verbose_name": "tariff",
+                "verbose_name_plural": "tariffs",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Price',
+            name="Price",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('since', models.DateField(verbose_name='since')),
-                ('micro_per_kwh', models.PositiveBigIntegerField(verbose_name='price in micro-currency per kWh')),
-                ('tariff', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='prices', to='tariffs.tariff', verbose_name='tariff')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("since", models.DateField(verbose_name="since")),
+                ("micro_per_kwh", models.PositiveBigIntegerField(verbose_name="price in micro-currency per kWh")),
+                (
+                    "tariff",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="prices",
+                        to="tariffs.tariff",
+                        verbose_name="tariff",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'price',
-                'verbose_name_plural': 'prices',
-                'ordering': ['since'],
-                'constraints': [models.UniqueConstraint(fields=('tariff', 'since'), name='tariffs_price_once')],
+                "verbose_name": "price",
+                "verbose_name_plural": "prices",
+                "ordering": ["since"],
+                "constraints": [models.UniqueConstraint(fields=("tariff", "since"), name="tariffs_price_once")],
             },
         ),
         migrations.CreateModel(
-            name='VatRate',
+            name="VatRate",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('since', models.DateField(verbose_name='since')),
-                ('ppm', models.PositiveIntegerField(validators=[django.core.validators.MaxValueValidator(1000000)], verbose_name='rate in parts per million')),
-                ('area', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='vat_rates', to='assets.marketarea', verbose_name='market area')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("since", models.DateField(verbose_name="since")),
+                (
+                    "ppm",
+                    models.PositiveIntegerField(
+                        validators=[django.core.validators.MaxValueValidator(1000000)],
+                        verbose_name="rate in parts per million",
+                    ),
+                ),
+                (
+                    "area",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="vat_rates",
+                        to="assets.marketarea",
+                        verbose_name="market area",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'VAT rate',
-                'verbose_name_plural': 'VAT rates',
-                'ordering': ['since'],
-                'constraints': [models.UniqueConstraint(fields=('area', 'since'), name='tariffs_vat_once')],
+                "verbose_name": "VAT rate",
+                "verbose_name_plural": "VAT rates",
+                "ordering": ["since"],
+                "constraints": [models.UniqueConstraint(fields=("area", "since"), name="tariffs_vat_once")],
             },
         ),
     ]

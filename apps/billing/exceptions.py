@@ -1,0 +1,2 @@
+class BillingError(Exception):
+    """A period cannot be billed; the message says why."""

@@ -1,0 +1,188 @@
+"""Gather the evidence of an invoice into a bundle."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from apps.accounts.models import Party
+from apps.assets.models import Plant
+from apps.assets.services import reading_secret
+from apps.billing import documents
+from apps.billing.exceptions import BillingError
+from apps.billing.models import DocumentKind, Invoice
+from apps.ledger.ledgers import get_ledger
+from apps.metering import readings
+from apps.metering.models import Anchor, Batch, Device
+from apps.metering.readings import Stored
+from apps.metering.services.anchors import leaf_of
+from apps.offers.models import Purchase
+from apps.settlement import allocations
+from apps.settlement.allocations import Names, Tree
+from apps.settlement.choices import Scheme
+from apps.settlement.models import Settlement
+from evidence import bundle, merkle, sumtree
+from evidence.bundle import LoggedCommand, SettledDay, ShownAllotment, ShownReading, ShownRow, SignedBatch
+from evidence.readings import LeafId, LeafValue, Reading, leaf_hashes, salt
+from market_math.slots import day_bounds
+
+
+def evidence_bundle(invoice: Invoice) -> bytes:
+    """The bundle of an invoice that is on the ledger, as canonical JSON. Raises `BillingError` before that."""
+    if not invoice.is_confirmed:
+        raise BillingError("the invoice is not on the ledger yet")
+    gathering = _Gathering(invoice)
+    days = tuple(gathering.settled_day(settlement) for settlement in invoice.settlements.order_by("day"))
+    batches = tuple(gathering.signed_batches())
+    log = gathering.log()
+    return bundle.dump(bundle.Bundle(documents.read(invoice), bytes(invoice.salt), log, tuple(days), batches))
+
+
+class _Gathering:
+    """Collects sections and, on the way, the ids of the commands that they rest on."""
+
+    def __init__(self, invoice: Invoice) -> None:
+        self.invoice = invoice
+        self.area = invoice.area
+        self.plant = Plant.objects.filter(point=invoice.point).first()
+        self.start = day_bounds(invoice.start, self.area.zone)[0]
+        self.end = day_bounds(invoice.end, self.area.zone)[0]
+        self.purchases: set[int] = set()
+        self.command_ids = {_command_of(holder) for holder in (invoice, self.area.utility, invoice.party)}
+        if self.plant is not None:
+            self.command_ids |= {_command_of(self.plant), _command_of(self.plant.owner)}
+
+    # Settlement
+
+    def settled_day(self, settlement: Settlement) -> SettledDay:
+        self.command_ids.add(_command_of(settlement))
+        start, end = day_bounds(settlement.day, self.area.zone)
+        rows = allocations.read(self.area.pk, [settlement.pk], start, end)
+        bought = {row.claim for row in rows if row.scheme == Scheme.PURCHASE}
+        names = Names(self.area.pk, bytes(self.area.utility.ledger_id), bought)
+        trees = allocations.build_trees(bytes(settlement.salt), names, rows, allocations.surplus_of(rows))
+        if allocations.settlement_root(trees) != bytes(settlement.root):
+            raise BillingError(f"the allocations of {settlement} are not those that its root stands for")
+        shown = [(i, self._show(i, tree)) for i, tree in enumerate(trees)]
+        kept = [(i, allotment) for i, allotment in shown if allotment is not None]
+        hashes = [tree.allotment.leaf_hash for tree in trees]
+        return SettledDay(merkle.path(hashes, [i for i, _ in kept]), tuple(allotment for _, allotment in kept))
+
+    def _show(self, index: int, tree: Tree) -> ShownAllotment | None:
+        chosen = [i for i, item in enumerate(tree.rows) if self._concerns(tree, item.allocation)]
+        if not chosen:
+            return None
+        claims = {tree.rows[i].allocation.claim for i in chosen if tree.allotment.scheme == Scheme.PURCHASE}
+        self._add_purchases(claims)
+        nodes = [item.node for item in tree.rows]
+        rows = [ShownRow(i, tree.rows[i].salt, tree.rows[i].row, sumtree.path(nodes, i)) for i in chosen]
+        return ShownAllotment(index, tree.allotment, tuple(rows))
+
+    def _concerns(self, tree: Tree, row: allocations.Allocation) -> bool:
+        if self.invoice.kind == DocumentKind.INVOICE:
+            takes = (Scheme.OWN_USE, Scheme.PURCHASE, Scheme.SUPPLY)
+            return row.point == self.invoice.point_id and row.scheme in takes
+        gives = (Scheme.PURCHASE, Scheme.FEED_IN)
+        return self.plant is not None and row.plant == self.plant.pk and row.scheme in gives
+
+    def _add_purchases(self, claims: Iterable[int]) -> None:
+        new = [claim for claim in claims if claim not in self.purchases]
+        found = Purchase.objects.filter(pk__in=new).select_related("buyer", "offer__declaration__seller")
+        for purchase in found:
+            self.purchases.add(purchase.pk)
+            declaration = purchase.offer.declaration
+            holders = (purchase, purchase.buyer, purchase.offer, declaration, declaration.seller)
+            self.command_ids |= {_command_of(holder) for holder in holders}
+
+    # Readings
+
+    def signed_batches(self) -> Iterable[SignedBatch]:
+        stored = readings.latest(self.area.pk, [self.invoice.point_id], self.start, self.end)
+        by_batch: dict[int, list[Stored]] = defaultdict(list)
+        for reading in stored:
+            by_batch[reading.batch].append(reading)
+        batches = list(
+            Batch.objects.filter(pk__in=by_batch).select_related("device", "importer", "anchor").order_by("pk")
+        )
+        anchor_paths = _anchor_paths({batch.anchor_id for batch in batches if batch.anchor_id})
+        content = readings.of_batches(self.area.pk, [batch.pk for batch in batches], self.start, self.end)
+        points = self._points(batches)
+        for batch in batches:
+            if batch.anchor is None:
+                raise BillingError(f"the batch {batch} is not anchored")
+            self.command_ids.add(_command_of(batch.anchor))
+            self.command_ids |= {_command_of(holder) for holder in (batch.device, batch.importer) if holder}
+            yield self._signed(batch, by_batch[batch.pk], content[batch.pk], points, anchor_paths[batch.anchor.pk])
+
+    def _points(self, batches: list[Batch]) -> dict[int, tuple[bytes, bytes]]:
+        """Ledger id and K by point, for all points that share a batch with this invoice's."""
+        devices = Device.objects.filter(pk__in={batch.device_id for batch in batches if batch.device_id})
+        wanted = {point.pk: point for device in devices for point in device.points.all()}
+        wanted[self.invoice.point_id] = self.invoice.point
+        return {
+            pk: (bytes(point.ledger_id), reading_secret(point.occupancies.get(until=None)))
+            for pk, point in wanted.items()
+        }
+
+    def _signed(
+        self,
+        batch: Batch,
+        chosen: list[Stored],
+        content: list[readings.Row],
+        points: dict[int, tuple[bytes, bytes]],
+        anchor: list[bytes],
+    ) -> SignedBatch:
+        index = batch.anchor_index
+        if index is None:
+            raise BillingError(f"the batch {batch} is not anchored")
+        every = sorted(
+            (Reading(points[row.point][0], row.register, row.slot, row.value, row.quality) for row in content),
+            key=lambda reading: reading.leaf_id,
+        )
+        secrets = dict(points.values())
+        hashes = leaf_hashes(every, secrets)
+        if merkle.root_of_hashes(hashes) != bytes(batch.root):
+            raise BillingError(f"the readings of {batch} are not those that were signed")
+        wanted = {(row.register, row.slot) for row in chosen}
+        own = bytes(self.invoice.point.ledger_id)
+        indexes = [i for i, r in enumerate(every) if r.point == own and (r.register, r.slot) in wanted]
+        shown = [
+            ShownReading(
+                i,
+                salt(secrets[own], every[i].leaf_id),
+                LeafId(own, every[i].register, every[i].slot),
+                LeafValue(every[i].value, every[i].quality),
+            )
+            for i in indexes
+        ]
+        return SignedBatch(
+            batch.statement,
+            bytes(batch.signature),
+            index,
+            merkle.path(anchor, [index]),
+            merkle.path(hashes, indexes),
+            tuple(shown),
+        )
+
+    # Ledger
+
+    def log(self) -> bundle.Log:
+        proof = get_ledger(self.area.utility.ledger).prove(self.command_ids)
+        commands = tuple(
+            LoggedCommand(event.position, event.outcome.time, event.outcome.envelope) for event in proof.events
+        )
+        return bundle.Log(proof.checkpoint, proof.path, commands)
+
+
+def _command_of(holder: Invoice | Party | Plant | Settlement | Purchase | Anchor | Device | object) -> bytes:
+    command_id = getattr(holder, "command_id", None)
+    if command_id is None:
+        raise BillingError(f"{holder} was never put on the ledger")
+    return bytes(command_id)
+
+
+def _anchor_paths(anchors: set[int]) -> dict[int, list[bytes]]:
+    """Leaf hashes of anchors, in the order of claim."""
+    found: dict[int, list[bytes]] = defaultdict(list)
+    for batch in Batch.objects.filter(anchor__in=anchors).order_by("anchor", "anchor_index"):
+        if batch.anchor_id is not None:
+            found[batch.anchor_id].append(merkle.leaf_hash(leaf_of(batch)))
+    return found

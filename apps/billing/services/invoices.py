@@ -1,0 +1,150 @@
+"""Make the invoices and credit notes of a period whose days are all settled."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apps.assets.models import MarketArea, MeteringPoint
+from apps.billing import documents
+from apps.billing.exceptions import BillingError
+from apps.billing.models import DocumentKind, Invoice, Series
+from apps.billing.pdf import render
+from apps.ledger.services.enqueue import enqueue
+from apps.metering import readings
+from apps.metering.models import Batch
+from apps.settlement import allocations
+from apps.settlement.models import Settlement
+from apps.settlement.selectors import current_settlements
+from apps.supply.selectors import feed_in_contracts
+from apps.tariffs.models import VatRate
+from evidence.commands.kinds import RecordInvoice
+from evidence.contents import document_digest
+from evidence.hashing import ZERO
+from evidence.invoice import compute
+from evidence.readings import Grade, Quality, Register
+from evidence.settlement import Scheme
+from market_math.slots import day_bounds
+
+PREFIX = {DocumentKind.INVOICE: "R-", DocumentKind.CREDIT_NOTE: "G-"}
+BOUGHT = (Scheme.PURCHASE, Scheme.SUPPLY)
+
+Energy = dict[tuple[Scheme, int], int]
+
+
+def bill_area(area: MarketArea, start: dt.date, end: dt.date) -> list[Invoice]:
+    """Documents for every metering point of an area for the local days [start, end), each in its own transaction.
+
+    Raises `BillingError` when a day is not settled. What was issued before is left as it is.
+    """
+    settlements = list(current_settlements(area.pk, start, end).values())
+    if len(settlements) != (end - start).days:
+        raise BillingError(_("Not every day of this period is settled."))
+    bought, sold = _energies(area, settlements, start, end)
+    issued = []
+    points = list(area.points.select_related("party", "area__utility").order_by("code"))
+    for kind, energies in ((DocumentKind.INVOICE, bought), (DocumentKind.CREDIT_NOTE, sold)):
+        done = set(Invoice.objects.filter(kind=kind, area=area, start=start).values_list("point_id", flat=True))
+        for point in points:
+            if point.pk in energies and point.pk not in done:
+                issued.append(_issue(kind, point, start, end, energies[point.pk], settlements))
+    return issued
+
+
+def _energies(
+    area: MarketArea, settlements: list[Settlement], start: dt.date, end: dt.date
+) -> tuple[dict[int, Energy], dict[int, Energy]]:
+    """Wh by (scheme, price): what each point bought, and what the plant at each point sold."""
+    point_of = dict(area.plants.values_list("pk", "point_id"))
+    first, last = day_bounds(start, area.zone)[0], day_bounds(end, area.zone)[0]
+    bought: dict[int, Counter[tuple[Scheme, int]]] = {}
+    sold: dict[int, Counter[tuple[Scheme, int]]] = {}
+    for row in allocations.read(area.pk, [settlement.pk for settlement in settlements], first, last):
+        key = Scheme(row.scheme), row.price
+        if row.scheme in BOUGHT:
+            bought.setdefault(row.point, Counter())[key] += row.allocated
+        if row.scheme in (Scheme.PURCHASE, Scheme.FEED_IN):
+            sold.setdefault(point_of[row.plant], Counter())[key] += row.allocated
+    return _positive(bought), _positive(sold)
+
+
+def _positive(found: Mapping[int, Counter[tuple[Scheme, int]]]) -> dict[int, Energy]:
+    kept = {point: {key: wh for key, wh in counter.items() if wh} for point, counter in found.items()}
+    return {point: energy for point, energy in kept.items() if energy}
+
+
+def _vat(kind: str, point: MeteringPoint, day: dt.date) -> dict[Scheme, int]:
+    """VAT by scheme: the area's rate on what is bought, the feed-in contract's on what is sold."""
+    if kind == DocumentKind.INVOICE:
+        rate = VatRate.objects.filter(area=point.area, since__lte=day).latest("since").ppm
+        return dict.fromkeys(BOUGHT, rate)
+    contract = feed_in_contracts(point.area, day)[point.plant.pk]
+    return {Scheme.PURCHASE: contract.vat_ppm, Scheme.FEED_IN: contract.vat_ppm}
+
+
+def _grades(point: MeteringPoint, start: dt.date, end: dt.date) -> dict[int, int]:
+    """Wh of the point's readings of the period by grade of evidence."""
+    first, last = day_bounds(start, point.area.zone)[0], day_bounds(end, point.area.zone)[0]
+    stored = readings.latest(point.area_id, [point.pk], first, last)
+    grade_of = dict(Batch.objects.filter(pk__in={r.batch for r in stored}).values_list("pk", "grade"))
+    grades: Counter[int] = Counter()
+    for reading in stored:
+        if reading.register in (Register.CONSUMPTION, Register.GENERATION):
+            substitute = reading.quality == Quality.SUBSTITUTE
+            grades[Grade.SUBSTITUTE if substitute else grade_of[reading.batch]] += reading.value
+    return {int(grade): wh for grade, wh in grades.items()}
+
+
+@transaction.atomic
+def _issue(
+    kind: DocumentKind,
+    point: MeteringPoint,
+    start: dt.date,
+    end: dt.date,
+    energy: Energy,
+    settlements: list[Settlement],
+) -> Invoice:
+    area = point.area
+    figures = compute(energy, _vat(kind, point, end - dt.timedelta(days=1)), area.currency)
+    series, number = _next_number(area, kind)
+    invoice = Invoice(
+        kind=kind,
+        series=series,
+        number=number,
+        area=area,
+        party=point.party,
+        point=point,
+        start=start,
+        end=end,
+        currency=area.currency,
+        net_minor=figures.net_minor,
+        vat_minor=figures.vat_minor,
+        total_minor=figures.total_minor,
+        issued_at=timezone.now().replace(microsecond=0),
+    )
+    invoice.document = documents.build(invoice, figures, _grades(point, start, end))
+    digest = document_digest(bytes(invoice.salt), bytes(invoice.document))
+    invoice.pdf = render(documents.read(invoice), _language(invoice), digest)
+    issuer = bytes(area.utility.ledger_id)
+    invoice.command_id = enqueue(
+        RecordInvoice(issuer, bytes(series.ledger_id), number, digest, ZERO), ledger=area.utility.ledger
+    )
+    invoice.save()
+    invoice.settlements.set(settlements)
+    return invoice
+
+
+def _language(invoice: Invoice) -> str:
+    member = invoice.party.memberships.select_related("user").first()
+    return member.user.language if member else "en"
+
+
+def _next_number(area: MarketArea, kind: DocumentKind) -> tuple[Series, int]:
+    """The row stays locked until the invoice is committed, so that a number is neither skipped nor used twice."""
+    series, _created = Series.objects.select_for_update().get_or_create(issuer=area.utility, prefix=PREFIX[kind])
+    series.last_number += 1
+    series.save(update_fields=["last_number"])
+    return series, series.last_number

@@ -1,0 +1,49 @@
+"""Addresses of the portal's pages."""
+
+from django.urls import path, register_converter
+
+from apps.portal.views import account, invoices, ledger, offers, points, start
+
+app_name = "portal"
+
+
+class CommandId:
+    """32 bytes in lower-case hexadecimal form."""
+
+    regex = "[0-9a-f]{64}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(CommandId, "command_id")
+
+urlpatterns = [
+    path("", start.start, name="start"),
+    path("metering-points/", points.points, name="points"),
+    path("metering-points/<int:pk>/", points.point, name="point"),
+    path("metering-points/<int:pk>/readings.csv", points.readings_csv, name="readings_csv"),
+    path("offers/", offers.offers, name="offers"),
+    path("offers/new/<int:declaration_pk>/", offers.new_offer, name="new_offer"),
+    path("offers/<int:pk>/", offers.offer, name="offer"),
+    path("offers/<int:pk>/change/", offers.change_offer, name="change_offer"),
+    path("offers/<int:pk>/publish/", offers.publish, name="publish"),
+    path("offers/<int:pk>/withdraw/", offers.withdraw, name="withdraw"),
+    path("offers/<int:pk>/discard/", offers.discard, name="discard"),
+    path("offers/<int:pk>/buy/", offers.buy, name="buy"),
+    path("purchases/<int:pk>/", offers.purchase, name="purchase"),
+    path("invoices/", invoices.invoices, name="invoices"),
+    path("invoices/<int:pk>/", invoices.invoice, name="invoice"),
+    path("invoices/<int:pk>/document.pdf", invoices.pdf, name="invoice_pdf"),
+    path("invoices/<int:pk>/document.json", invoices.document, name="invoice_json"),
+    path("invoices/<int:pk>/verify/", invoices.verify, name="verify"),
+    path("invoices/<int:pk>/bundle.json", invoices.bundle, name="bundle"),
+    path("invoices/<int:pk>/anchors.json", invoices.anchors, name="anchors"),
+    path("ledger/", ledger.ledger, name="ledger"),
+    path("ledger/<command_id:command_id>/", ledger.record, name="record"),
+    path("ledger/<command_id:command_id>/seal/", ledger.seal, name="seal"),
+    path("account/", account.account, name="account"),
+]

@@ -1,0 +1,604 @@
+"""`energymarket-verify bundle.json --trust anchors.json`: recompute an invoice from what meters signed.
+
+Nothing is compared that can be computed: readings lead to shares, shares to energies, energies to lines and totals. The
+trust anchors must come from somewhere else than the bundle.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path as FilePath
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from evidence import canonical, eip712, merkle
+from evidence.bundle import Bundle, BundleError, SettledDay, ShownRow, SignedBatch, load
+from evidence.canonical import decode_bytes, decode_int
+from evidence.checkpoint import CheckpointError, open_note, origin
+from evidence.commands import Command, CommandError, Fields, sign_digest, wallet_digest
+from evidence.commands.kinds import (
+    AnchorReadings,
+    CommitPurchase,
+    DeclareSurplus,
+    PublishOffer,
+    RecordInvoice,
+    RecordSettlement,
+    RegisterDevice,
+    RegisterParticipant,
+    RegisterPlant,
+    RotateDeviceKey,
+    RotateParticipantKey,
+)
+from evidence.contents import document_digest
+from evidence.invoice import Figures, Line, compute
+from evidence.journal import Entry, envelope_digest
+from evidence.keys import Algorithm, PublicKey
+from evidence.merkle import ProofError
+from evidence.readings import Grade, Quality, Register, anchor_leaf, leaf
+from evidence.settlement import Allotment, Scheme
+from evidence.sumtree import Node, root_from_path
+from market_math.slots import day_number, day_slots
+
+TRUST = "energymarket/trust/1"
+OPERATORS = (1, 4)  # roles whose signature makes imported readings grade 2: utility, metering operator
+F = TypeVar("F", bound=Fields)
+
+
+class VerificationError(Exception):
+    """The bundle proves nothing: `place` says where, the message why."""
+
+    def __init__(self, place: str, message: str) -> None:
+        super().__init__(f"{place}: {message}")
+        self.place = place
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that was verified, in words."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a valid bundle shows. `grades`: Wh of readings by grade of evidence."""
+
+    checks: tuple[Check, ...]
+    grades: dict[int, int]
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What the reader trusts: which ledger, which market, and the key that signs the ledger's checkpoints."""
+
+    ledger: bytes
+    market: bytes
+    checkpoint_key: bytes
+
+    @classmethod
+    def from_bytes(cls, text: bytes) -> "Trust":
+        """Raises `VerificationError`."""
+        try:
+            members = canonical.loads(text.strip())
+            if members["type"] != TRUST:
+                raise ValueError("another type of file")
+            found = [decode_bytes(members[name]) for name in ("ledger", "market", "checkpoint_key")]
+        except (ValueError, KeyError, TypeError) as error:
+            raise VerificationError("trust", f"the trust anchors cannot be read: {error}") from None
+        return cls(*found)
+
+
+def verify(bundle_text: bytes, trust_text: bytes) -> Report:
+    """Verify a bundle against trust anchors. Raises `VerificationError` with the place of the first thing wrong."""
+    trust = Trust.from_bytes(trust_text)
+    try:
+        bundle = load(bundle_text)
+    except BundleError as error:
+        place, _, message = str(error).partition(": ")
+        raise VerificationError(place, message) from None
+    return _Verification(bundle, trust).run()
+
+
+@dataclass
+class _Records:
+    """What the ledger's commands in the bundle say, by the ids in them."""
+
+    participants: dict[bytes, tuple[int, PublicKey]] = field(default_factory=dict)
+    devices: dict[bytes, set[PublicKey]] = field(default_factory=dict)
+    plants: dict[bytes, RegisterPlant] = field(default_factory=dict)
+    anchors: dict[bytes, AnchorReadings] = field(default_factory=dict)
+    declarations: dict[bytes, DeclareSurplus] = field(default_factory=dict)
+    offers: dict[bytes, PublishOffer] = field(default_factory=dict)
+    purchases: dict[bytes, CommitPurchase] = field(default_factory=dict)
+    settlements: dict[bytes, RecordSettlement] = field(default_factory=dict)
+    invoices: list[RecordInvoice] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """A shown row under its allotment."""
+
+    place: str
+    allotment: Allotment
+    shown: ShownRow
+
+
+class _Verification:
+    def __init__(self, bundle: Bundle, trust: Trust) -> None:
+        self.bundle = bundle
+        self.trust = trust
+        self.records = _Records()
+        self.checks: list[Check] = []
+        self.readings: dict[tuple[bytes, int, int], int] = {}
+        self.grades: Counter[int] = Counter()
+        self.allotments: dict[tuple[bytes, int, int], tuple[str, Allotment, list[_Share]]] = {}
+        self.rounded: Counter[str] = Counter()
+
+    def run(self) -> Report:
+        self._check_log()
+        document = _Document(self.bundle.document)
+        self._check_document(document)
+        for i, batch in enumerate(self.bundle.batches):
+            self._check_batch(f"batches[{i}]", batch, document)
+        self._passed("readings", f"{len(self.readings)} readings are signed and anchored on the ledger")
+        self._check_days(document)
+        energy = self._bought(document) if document.kind == "invoice" else self._sold(document)
+        figures = self._check_figures(document, energy)
+        return Report(tuple(self.checks), dict(sorted(self.grades.items())), figures)
+
+    def _passed(self, name: str, text: str) -> None:
+        self.checks.append(Check(name, text))
+
+    # The ledger
+
+    def _check_log(self) -> None:
+        log = self.bundle.log
+        try:
+            name = origin(self.trust.ledger)
+            checkpoint = open_note(log.checkpoint, name, self.trust.checkpoint_key)
+        except CheckpointError as error:
+            raise VerificationError("ledger.checkpoint", str(error)) from None
+        commands = []
+        for i, logged in enumerate(log.commands):
+            try:
+                commands.append(Command.from_bytes(logged.envelope))
+            except CommandError as error:
+                raise VerificationError(f"ledger.commands[{i}]", str(error)) from None
+        try:
+            leaves = [
+                (logged.index, Entry(logged.index, logged.time, 0, c.id, envelope_digest(logged.envelope)).leaf_hash)
+                for logged, c in zip(log.commands, commands, strict=True)
+            ]
+            root = merkle.root_from_path(leaves, log.path)
+        except ValueError as error:
+            raise VerificationError("ledger.path", str(error)) from None
+        if root != checkpoint.root or log.path.size != checkpoint.size:
+            raise VerificationError("ledger", "the commands are not in the log that the checkpoint signs")
+        for i, command in enumerate(commands):
+            self._record(f"ledger.commands[{i}]", command)
+        self._passed(
+            "ledger",
+            f"{len(commands)} commands are in the log of {checkpoint.size} entries, signed by its one operator",
+        )
+
+    def _record(self, place: str, command: Command) -> None:
+        if command.market != self.trust.market:
+            raise VerificationError(place, "the command is of another market")
+        records, fields = self.records, command.fields
+        if isinstance(fields, RegisterParticipant):
+            key = PublicKey(fields.algorithm, fields.x, fields.y)
+            records.participants[fields.participant] = fields.role, key
+        elif isinstance(fields, RotateParticipantKey):
+            role, key = self._participant(place, fields.participant)
+            self._check_person(place, command, fields.participant)
+            records.participants[fields.participant] = role, PublicKey(fields.algorithm, fields.x, fields.y)
+        elif isinstance(fields, RegisterDevice | RotateDeviceKey):
+            key = PublicKey(fields.algorithm, fields.x, fields.y)
+            records.devices.setdefault(fields.device, set()).add(key)
+        elif isinstance(fields, RegisterPlant):
+            records.plants[fields.plant] = fields
+        elif isinstance(fields, AnchorReadings):
+            records.anchors[fields.root] = fields
+        elif isinstance(fields, DeclareSurplus):
+            records.declarations[fields.declaration] = fields
+        elif isinstance(fields, PublishOffer):
+            self._check_person(place, command, fields.seller)
+            records.offers[fields.offer] = fields
+        elif isinstance(fields, CommitPurchase):
+            self._check_person(place, command, fields.buyer)
+            records.purchases[fields.purchase] = fields
+        elif isinstance(fields, RecordSettlement):
+            records.settlements[fields.root] = fields
+        elif isinstance(fields, RecordInvoice):
+            records.invoices.append(fields)
+
+    def _participant(self, place: str, participant: bytes) -> tuple[int, PublicKey]:
+        found: tuple[int, PublicKey] = self._known(place, self.records.participants, participant, "participant")
+        return found
+
+    @staticmethod
+    def _known(place: str, records: dict[bytes, Any], key: bytes, what: str) -> Any:
+        if key not in records:
+            raise VerificationError(place, f"the {what} it names is not in the bundle")
+        return records[key]
+
+    def _check_person(self, place: str, command: Command, participant: bytes) -> None:
+        _, key = self._participant(place, participant)
+        if key.algorithm == Algorithm.SECP256K1:
+            digest = wallet_digest(eip712.Domain(self.trust.ledger), command)
+        else:
+            digest = sign_digest(self.trust.ledger, command)
+        signatures = command.signatures
+        if len(signatures) != 1 or signatures[0][0] != key.id or not key.verifies(digest, signatures[0][1]):
+            raise VerificationError(place, "the signature of the person who asked for it does not fit")
+
+    # The document
+
+    def _check_document(self, document: "_Document") -> None:
+        digest = document_digest(self.bundle.salt, canonical.dumps(self.bundle.document))
+        for recorded in self.records.invoices:
+            if recorded.document == digest:
+                break
+        else:
+            raise VerificationError("document", "its hash is not on the ledger")
+        if (recorded.issuer, recorded.number) != (document.issuer, document.number):
+            raise VerificationError("document", "it is on the ledger under another issuer or number")
+        self._passed("document", f"document {document.series}{document.number} is on the ledger as it stands here")
+
+    # Readings
+
+    def _check_batch(self, place: str, batch: SignedBatch, document: "_Document") -> None:
+        statement = batch.statement
+        grade = self._grade_of_signer(place, batch)
+        try:
+            content = anchor_leaf(statement.digest, batch.signature)
+            anchored = merkle.root_from_path([(batch.anchor_index, merkle.leaf_hash(content))], batch.anchor_path)
+        except ProofError as error:
+            raise VerificationError(f"{place}.anchor", str(error)) from None
+        anchor: AnchorReadings = self._known(f"{place}.anchor", self.records.anchors, anchored, "anchor")
+        if anchor.count != batch.anchor_path.size or anchor.area != document.area:
+            raise VerificationError(f"{place}.anchor", "the anchor is about other batches")
+        leaves = []
+        for i, reading in enumerate(batch.readings):
+            content = leaf(reading.salt, reading.id.encode(), reading.value.encode())
+            leaves.append((reading.index, merkle.leaf_hash(content)))
+            self._add_reading(f"{place}.readings[{i}]", batch, i, grade, document)
+        try:
+            root = merkle.root_from_path(leaves, batch.path)
+        except ProofError as error:
+            raise VerificationError(f"{place}.path", str(error)) from None
+        if root != statement.root or batch.path.size != statement.count:
+            raise VerificationError(f"{place}.readings", "the readings are not those that were signed")
+
+    def _grade_of_signer(self, place: str, batch: SignedBatch) -> Grade:
+        statement = batch.statement
+        if statement.device in self.records.devices:
+            grade, keys = Grade.DEVICE_SIGNED, self.records.devices[statement.device]
+        else:
+            role, key = self._participant(f"{place}.statement", statement.device)
+            if role not in OPERATORS:
+                raise VerificationError(f"{place}.statement", "only operators may import readings")
+            grade, keys = Grade.OPERATOR_SIGNED, {key}
+        key_of = {key.id: key for key in keys}
+        if statement.key not in key_of:
+            raise VerificationError(f"{place}.statement", "the key is not registered for its signer")
+        if not key_of[statement.key].verifies(statement.digest, batch.signature):
+            raise VerificationError(f"{place}.signature", "the signature does not fit the statement")
+        return grade
+
+    def _add_reading(self, place: str, batch: SignedBatch, i: int, grade: Grade, document: "_Document") -> None:
+        reading = batch.readings[i]
+        key = reading.id.point, reading.id.register, reading.id.slot
+        if reading.id.point != document.point or reading.id.slot not in document.slots:
+            raise VerificationError(place, "the reading is of another metering point or time")
+        if not batch.statement.start <= reading.id.slot < batch.statement.end:
+            raise VerificationError(place, "the reading lies outside its statement")
+        if key in self.readings:
+            raise VerificationError(place, "the reading is given twice")
+        if reading.value.value < 0:
+            raise VerificationError(place, "the reading is negative")
+        self.readings[key] = reading.value.value
+        own_grade = Grade.SUBSTITUTE if reading.value.quality == Quality.SUBSTITUTE else grade
+        self.grades[own_grade] += reading.value.value
+
+    # Settlement
+
+    def _check_days(self, document: "_Document") -> None:
+        settled: dict[int, RecordSettlement] = {}
+        for i, day in enumerate(self.bundle.days):
+            place = f"days[{i}]"
+            recorded = self._settlement_of(place, day)
+            if recorded.area != document.area or recorded.day in settled:
+                raise VerificationError(place, "the settlement is of another area, or of a day that is there twice")
+            settled[recorded.day] = recorded
+            slots = document.slots_of(recorded.day)
+            for j, shown in enumerate(day.allotments):
+                at = f"{place}.allotments[{j}]"
+                if shown.allotment.slot not in slots:
+                    raise VerificationError(at, "the slot is not of the settlement's day")
+                shares = [_Share(f"{at}.rows[{k}]", shown.allotment, row) for k, row in enumerate(shown.rows)]
+                for share in shares:
+                    self._check_row(share)
+                key = shown.allotment.plant, shown.allotment.slot, shown.allotment.scheme
+                self.allotments[key] = at, shown.allotment, shares
+        if sorted(settled) != document.days:
+            raise VerificationError("days", "not every day of the period is there")
+        versions = ", ".join(sorted({f"version {recorded.version}" for recorded in settled.values()}))
+        self._passed("settlement", f"{len(settled)} settled days are on the ledger ({versions})")
+
+    def _settlement_of(self, place: str, day: SettledDay) -> RecordSettlement:
+        try:
+            root = merkle.root_from_path([(s.index, s.allotment.leaf_hash) for s in day.allotments], day.path)
+        except ProofError as error:
+            raise VerificationError(place, str(error)) from None
+        found: RecordSettlement = self._known(place, self.records.settlements, root, "settlement")
+        return found
+
+    @staticmethod
+    def _check_row(share: _Share) -> None:
+        allotment, shown = share.allotment, share.shown
+        leaf_node = Node(shown.row.hash(shown.salt), shown.row.sums)
+        try:
+            node = root_from_path(leaf_node, shown.index, allotment.rows, shown.siblings)
+        except ValueError as error:
+            raise VerificationError(share.place, str(error)) from None
+        if node != allotment.node or shown.row.scheme != allotment.scheme:
+            raise VerificationError(share.place, "the row is not in the allotment's tree")
+
+    def _reading(self, register: Register, document: "_Document", slot: int) -> int | None:
+        return self.readings.get((document.point, register, slot))
+
+    def _consumed(self, document: "_Document", slot: int) -> int:
+        consumed = self._reading(Register.CONSUMPTION, document, slot)
+        if consumed is None:
+            raise VerificationError("batches", f"the consumption of slot {slot} is missing")
+        return consumed
+
+    # What a customer bought
+
+    def _bought(self, document: "_Document") -> dict[tuple[Scheme, int], int]:
+        by_slot: dict[int, list[_Share]] = {}
+        for _, allotment, shares in self.allotments.values():
+            for share in shares:
+                if share.shown.row.point != document.point:
+                    raise VerificationError(share.place, "the row is of another metering point")
+                by_slot.setdefault(allotment.slot, []).append(share)
+        energy: Counter[tuple[Scheme, int]] = Counter()
+        undelivered = {claim: purchase.energy for claim, purchase in self.records.purchases.items()}
+        for slot in document.slots:
+            self._check_slot(document, slot, by_slot.get(slot, []), undelivered, energy)
+        rounded = ", ".join(f"{count} {which}" for which, count in sorted(self.rounded.items()))
+        self._passed("shares", f"every slot adds up to its reading; shares of a Wh: {rounded or 'none to round'}")
+        return {key: wh for key, wh in energy.items() if wh}
+
+    def _check_slot(
+        self,
+        document: "_Document",
+        slot: int,
+        shares: list[_Share],
+        undelivered: dict[bytes, int],
+        energy: Counter[tuple[Scheme, int]],
+    ) -> None:
+        consumed = self._consumed(document, slot)
+        generated = self._reading(Register.GENERATION, document, slot) or 0
+        uncovered = consumed - self._take(shares, Scheme.OWN_USE, min(generated, consumed), document.point, slot)[1]
+        bought = [share for share in shares if share.allotment.scheme == Scheme.PURCHASE]
+        bought.sort(key=lambda share: (share.allotment.plant, share.shown.row.claim))
+        for share in bought:
+            uncovered -= self._check_purchase(document, share, bought, undelivered, uncovered)
+            row = share.shown.row
+            energy[Scheme.PURCHASE, row.price] += row.allocated
+        price, supplied = self._take(shares, Scheme.SUPPLY, uncovered, document.issuer, slot)
+        energy[Scheme.SUPPLY, price] += supplied
+        known = {Scheme.OWN_USE, Scheme.PURCHASE, Scheme.SUPPLY}
+        for share in shares:
+            if share.allotment.scheme not in known:
+                raise VerificationError(share.place, "the row does not belong to an invoice")
+
+    @staticmethod
+    def _take(shares: list[_Share], scheme: Scheme, expected: int, giver: bytes, slot: int) -> tuple[int, int]:
+        """Price and Wh of the one row that must cover exactly `expected`, or of none when that is zero."""
+        found = [share for share in shares if share.allotment.scheme == scheme]
+        if len(found) != (1 if expected else 0):
+            raise VerificationError("days", f"slot {slot}: {scheme.name.lower()} should cover {expected} Wh in one row")
+        if not found:
+            return 0, 0
+        row = found[0].shown.row
+        if (row.allocated, row.limit, row.weight) != (expected, expected, 0):
+            raise VerificationError(found[0].place, f"{row.allocated} Wh where {expected} Wh are due")
+        if scheme == Scheme.SUPPLY and found[0].allotment.plant != giver:
+            raise VerificationError(found[0].place, "the supply is not the issuer's")
+        return row.price, row.allocated
+
+    def _check_purchase(
+        self, document: "_Document", share: _Share, bought: list[_Share], undelivered: dict[bytes, int], uncovered: int
+    ) -> int:
+        """Recompute the row of a purchase; returns the Wh that it covers."""
+        row, allotment, place = share.shown.row, share.allotment, share.place
+        purchase = self._check_agreement(share)
+        if purchase.point != document.point or purchase.buyer != document.customer:
+            raise VerificationError(place, "the purchase is another customer's")
+        earlier = [
+            other.shown.row
+            for other in bought
+            if other.allotment.plant == allotment.plant and other.shown.row.claim < row.claim
+        ]
+        before = sum(undelivered[other.claim] + other.allocated for other in earlier)
+        given = sum(other.allocated for other in earlier)
+        limit = max(0, min(undelivered[row.claim], uncovered + given - before))
+        if row.weight:
+            self._check_proportion(share, undelivered[row.claim], limit)
+        elif not row.limit == row.allocated == limit:
+            raise VerificationError(place, f"{row.allocated} Wh where {limit} Wh are due in full")
+        undelivered[row.claim] -= row.allocated
+        return row.allocated
+
+    def _check_agreement(self, share: _Share) -> CommitPurchase:
+        """The purchase behind a row: of this plant, for this time, at this price."""
+        row, place = share.shown.row, share.place
+        purchase: CommitPurchase = self._known(place, self.records.purchases, row.claim, "purchase")
+        offer: PublishOffer = self._known(place, self.records.offers, purchase.offer, "offer")
+        declared: DeclareSurplus = self._known(place, self.records.declarations, offer.declaration, "declaration")
+        if declared.plant != share.allotment.plant or not declared.start <= share.allotment.slot < declared.end:
+            raise VerificationError(place, "the purchase is about another plant or time")
+        if offer.price != row.price:
+            raise VerificationError(place, f"priced at {row.price}, but {offer.price} was offered on the ledger")
+        return purchase
+
+    def _check_proportion(self, share: _Share, undelivered: int, limit: int) -> None:
+        row, allotment, place = share.shown.row, share.allotment, share.place
+        if row.weight != undelivered or row.limit:
+            raise VerificationError(place, f"a weight of {row.weight} where {undelivered} Wh are undelivered")
+        rest = allotment.available - allotment.limit
+        if allotment.allocated != allotment.available or rest < 0:
+            raise VerificationError(place, "surplus was left over although somebody went short")
+        exact = rest * row.weight // allotment.weight
+        if row.allocated not in (exact, exact + 1) or row.allocated > limit:
+            raise VerificationError(place, f"{row.allocated} Wh where {exact} or {exact + 1} Wh are due")
+        self.rounded["rounded down" if row.allocated == exact else "rounded up"] += 1
+
+    # What a plant sold
+
+    def _sold(self, document: "_Document") -> dict[tuple[Scheme, int], int]:
+        plants = [plant for plant, fields in self.records.plants.items() if fields.point == document.point]
+        if len(plants) != 1:
+            raise VerificationError("ledger", "the registration of the plant is missing")
+        for (plant, _, scheme), (place, _, _) in self.allotments.items():
+            if plant != plants[0] or scheme not in (Scheme.PURCHASE, Scheme.FEED_IN):
+                raise VerificationError(place, "the allotment does not belong to this plant's credit note")
+        energy: Counter[tuple[Scheme, int]] = Counter()
+        for slot in document.slots:
+            generated = self._reading(Register.GENERATION, document, slot)
+            if generated is None:
+                raise VerificationError("batches", f"the generation of slot {slot} is missing")
+            surplus = generated - min(generated, self._consumed(document, slot))
+            for scheme in (Scheme.PURCHASE, Scheme.FEED_IN):
+                surplus -= self._check_sold(plants[0], slot, scheme, surplus, energy)
+            if surplus:
+                raise VerificationError("days", f"slot {slot}: {surplus} Wh of surplus went nowhere")
+        self._passed("shares", "every slot's surplus was sold or fed in, to the Wh")
+        return {key: wh for key, wh in energy.items() if wh}
+
+    def _check_sold(
+        self, plant: bytes, slot: int, scheme: Scheme, surplus: int, energy: Counter[tuple[Scheme, int]]
+    ) -> int:
+        if (plant, slot, scheme) not in self.allotments:
+            return 0
+        place, allotment, shares = self.allotments[plant, slot, scheme]
+        if allotment.available != surplus or allotment.allocated > surplus:
+            raise VerificationError(place, f"{allotment.available} Wh available where the meter shows {surplus} Wh")
+        if [share.shown.index for share in shares] != list(range(allotment.rows)):
+            raise VerificationError(place, "a seller sees all rows of the own plant, but some are missing")
+        for share in shares:
+            if scheme == Scheme.PURCHASE:
+                self._check_agreement(share)
+            energy[scheme, share.shown.row.price] += share.shown.row.allocated
+        return allotment.allocated
+
+    # Money
+
+    def _check_figures(self, document: "_Document", energy: dict[tuple[Scheme, int], int]) -> Figures:
+        rates: dict[Scheme, int] = {}
+        for line in document.lines:
+            if line[0] != "rounding" and rates.setdefault(Scheme(int(line[0])), line[4]) != line[4]:
+                raise VerificationError("document.lines", "one scheme is taxed at two rates")
+        if missing := {scheme for scheme, _ in energy} - set(rates):
+            raise VerificationError("document.lines", f"no line for {', '.join(s.name.lower() for s in missing)}")
+        figures = compute(energy, rates, document.currency)
+        lines = [_stated(line) for line in figures.lines]
+        if lines != document.lines:
+            raise VerificationError("document.lines", "the lines are not what the settled energy comes to")
+        if [(g.ppm, g.net_minor, g.vat_minor) for g in figures.vat] != document.vat:
+            raise VerificationError("document.vat", "the tax is not what the lines come to")
+        if (figures.net_minor, figures.vat_minor, figures.total_minor) != document.totals:
+            raise VerificationError("document", "the totals are not what the lines come to")
+        if dict(self.grades) != document.grades:
+            raise VerificationError("document.grades", "the grades are not those of the readings")
+        self._passed(
+            "figures", f"lines, tax and total recomputed: {figures.total_minor} {document.currency} minor units"
+        )
+        return figures
+
+
+class _Document:
+    """An invoice's members, read. Raises `VerificationError`."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        try:
+            self.kind: str = document["kind"]
+            self.series: str = document["series"]
+            self.number = decode_int(document["number"])
+            self.issuer = decode_bytes(document["issuer"]["id"])
+            self.customer = decode_bytes(document["customer"]["id"])
+            self.point = decode_bytes(document["point"]["id"])
+            self.area = decode_bytes(document["area"])
+            self.currency: str = document["currency"]
+            self.zone = ZoneInfo(document["time_zone"])
+            self.minutes = decode_int(document["slot_seconds"]) // 60
+            self.start, self.end = date.fromisoformat(document["start"]), date.fromisoformat(document["end"])
+            self.lines = [_line(line) for line in document["lines"]]
+            self.vat = [
+                tuple(decode_int(group[n]) for n in ("ppm", "net_minor", "vat_minor")) for group in document["vat"]
+            ]
+            self.totals = _numbers(document, "net_minor", "vat_minor", "total_minor")
+            self.grades = {decode_int(g["grade"]): decode_int(g["energy_wh"]) for g in document["grades"]}
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise VerificationError("document", f"cannot be read: {error!r}") from None
+        if self.kind not in ("invoice", "credit_note"):
+            raise VerificationError("document.kind", f"unknown kind {self.kind!r}")
+        self.days = [day_number(day) for day in self._dates()]
+        self._slots_of = {day_number(day): day_slots(day, self.zone, self.minutes) for day in self._dates()}
+        self.slots = range(self._slots_of[self.days[0]].start, self._slots_of[self.days[-1]].stop, self.minutes * 60)
+
+    def _dates(self) -> Iterator[date]:
+        if not timedelta(0) < self.end - self.start <= timedelta(days=400):
+            raise VerificationError("document", "the period is empty or too long")
+        for offset in range((self.end - self.start).days):
+            yield self.start + timedelta(days=offset)
+
+    def slots_of(self, day: int) -> range:
+        return self._slots_of.get(day, range(0))
+
+
+_Stated = tuple[str, int, int, int, int]  # scheme, Wh, micro-currency per kWh, minor units, parts per million
+
+
+def _line(line: dict[str, str]) -> _Stated:
+    wh, price, minor, ppm = _numbers(line, "energy_wh", "price_micro", "amount_minor", "vat_ppm")
+    return line["scheme"], wh, price, minor, ppm
+
+
+def _stated(line: Line) -> _Stated:
+    scheme = "rounding" if line.scheme is None else str(int(line.scheme))
+    return scheme, line.energy_wh, line.price_micro, line.amount_minor, line.vat_ppm
+
+
+def _numbers(members: dict[str, Any], *names: str) -> tuple[int, ...]:
+    return tuple(decode_int(members[name]) for name in names)
+
+
+def main() -> int:
+    """The console script; returns 0 when the bundle is valid, 1 when it is not."""
+    parser = argparse.ArgumentParser(prog="energymarket-verify", description="Recompute an invoice from its evidence.")
+    parser.add_argument("bundle", type=FilePath)
+    parser.add_argument("--trust", type=FilePath, required=True, help="trust anchors, from elsewhere than the bundle")
+    options = parser.parse_args()
+    try:
+        report = verify(options.bundle.read_bytes(), options.trust.read_bytes())
+    except VerificationError as error:
+        print(f"REFUSED  {error}")
+        return 1
+    for check in report.checks:
+        print(f"verified {check.name}: {check.text}")
+    for grade, wh in report.grades.items():
+        print(f"grade {grade} ({Grade(grade).name.lower().replace('_', ' ')}): {wh} Wh")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
