@@ -4,7 +4,10 @@ A record is a frozen dataclass that inherits `Struct` and annotates its fields w
 fail when the record is made; bytes that do not re-encode to themselves are refused when it is read.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cached_property
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
 WORD = 32
@@ -30,13 +33,20 @@ class Integer:
     def name(self) -> str:
         return f"{'int' if self.signed else 'uint'}{self.bits}"
 
+    @cached_property
+    def bounds(self) -> tuple[int, int]:
+        return (-(1 << self.bits - 1), 1 << self.bits - 1) if self.signed else (0, 1 << self.bits)
+
     def check(self, value: Any) -> None:
-        low, high = (-(1 << self.bits - 1), 1 << self.bits - 1) if self.signed else (0, 1 << self.bits)
+        low, high = self.bounds
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value < high:
             raise EncodingError(f"{value!r} is not a {self.name}")
 
     def encode(self, value: int) -> bytes:
         return value.to_bytes(WORD, "big", signed=self.signed)
+
+    def size(self, value: Any) -> int:
+        return WORD
 
     def decode(self, data: memoryview, at: int) -> int:
         return int.from_bytes(_word(data, at), "big", signed=self.signed)
@@ -53,6 +63,9 @@ class FixedBytes:
 
     def encode(self, value: bytes) -> bytes:
         return value
+
+    def size(self, value: Any) -> int:
+        return WORD
 
     def decode(self, data: memoryview, at: int) -> bytes:
         return bytes(_word(data, at))
@@ -77,6 +90,9 @@ class DynamicBytes:
         if at + WORD + length > len(data):
             raise EncodingError("the encoding ends too early")
         return bytes(data[at + WORD : at + WORD + length])
+
+    def size(self, value: Any) -> int:
+        return WORD + len(value) + -len(value) % WORD
 
 
 @dataclass(frozen=True)
@@ -104,6 +120,10 @@ class ListOf:
             raise EncodingError(f"a list of {count}, at most {self.most} are allowed")
         return decode_values((self.item,) * count, data[at + WORD :])
 
+    def size(self, value: Any) -> int:
+        heads = WORD * (1 + len(value))
+        return heads + sum(self.item.size(item) for item in value) if self.item.dynamic else heads
+
 
 Type = Integer | FixedBytes | DynamicBytes | ListOf
 
@@ -122,12 +142,19 @@ def encode_values(types: tuple[Type, ...], values: tuple[Any, ...]) -> bytes:
 
 
 def decode_values(types: tuple[Type, ...], data: memoryview) -> tuple[Any, ...]:
+    """Tails must follow each other without gap or overlap, so that no small input grows large."""
     values = []
+    tail = WORD * len(types)
     for index, kind in enumerate(types):
         at = index * WORD
         if kind.dynamic:
-            at = int.from_bytes(_word(data, at), "big")
-        values.append(kind.decode(data, at))
+            if int.from_bytes(_word(data, at), "big") != tail:
+                raise EncodingError("a tail is not where the canonical encoding has it")
+            at = tail
+        value = kind.decode(data, at)
+        values.append(value)
+        if kind.dynamic:
+            tail += kind.size(value)
     return tuple(values)
 
 
@@ -145,16 +172,32 @@ U128s = Annotated[tuple[int, ...], ListOf(_U128, 64)]
 Bytes = Annotated[bytes, DynamicBytes()]
 
 
-_LAYOUTS: dict[type[Any], tuple[tuple[str, ...], tuple[Type, ...]]] = {}
-
-
-def layout(record: type[Any]) -> tuple[tuple[str, ...], tuple[Type, ...]]:
+@dataclass(frozen=True)
+class Layout:
     """The names and types of a record's fields, in the order of the encoding."""
-    if record not in _LAYOUTS:
+
+    names: tuple[str, ...]
+    types: tuple[Type, ...]
+    values: Callable[[Any], tuple[Any, ...]]
+    is_static: bool
+
+
+_LAYOUTS: dict[type[Any], Layout] = {}
+
+
+def layout(record: type[Any]) -> Layout:
+    found = _LAYOUTS.get(record)
+    if found is None:
         hints = get_type_hints(record, include_extras=True)
         names = tuple(field.name for field in fields(record))
-        _LAYOUTS[record] = names, tuple(hints[name].__metadata__[0] for name in names)
-    return _LAYOUTS[record]
+        types = tuple(hints[name].__metadata__[0] for name in names)
+        found = _LAYOUTS[record] = Layout(names, types, _reader(names), not any(kind.dynamic for kind in types))
+    return found
+
+
+def _reader(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Reads all fields of a record at once; `attrgetter` gives a tuple from two names on."""
+    return attrgetter(*names) if len(names) > 1 else lambda record: tuple(getattr(record, name) for name in names)
 
 
 class Struct:
@@ -163,20 +206,26 @@ class Struct:
     __slots__ = ()
 
     def __post_init__(self) -> None:
-        for name, kind in zip(*layout(type(self)), strict=True):
+        shape = layout(type(self))
+        for name, kind, value in zip(shape.names, shape.types, shape.values(self), strict=True):
             try:
-                kind.check(getattr(self, name))
+                kind.check(value)
             except EncodingError as error:
                 raise EncodingError(f"{type(self).__name__}.{name}: {error}") from None
 
     def encode(self) -> bytes:
-        names, types = layout(type(self))
-        return encode_values(types, tuple(getattr(self, name) for name in names))
+        shape = layout(type(self))
+        values = shape.values(self)
+        if shape.is_static:
+            return b"".join([kind.encode(value) for kind, value in zip(shape.types, values, strict=True)])
+        return encode_values(shape.types, values)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Raises `EncodingError` unless `data` is exactly what `encode` gives for some record of this type."""
-        record = cls(*decode_values(layout(cls)[1], memoryview(data)))
-        if record.encode() != data:
+        shape = layout(cls)
+        record = cls(*decode_values(shape.types, memoryview(data)))
+        # A static word in range has one encoding; only heads and tails can be laid out in several ways.
+        if len(data) != WORD * len(shape.types) if shape.is_static else record.encode() != data:
             raise EncodingError(f"{cls.__name__}: not the canonical encoding")
         return record

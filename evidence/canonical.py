@@ -6,6 +6,9 @@ import json
 import re
 from typing import Any, NoReturn
 
+DEEPEST = 16
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,77}")
 
 
@@ -43,8 +46,18 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+def _check_depth(text: bytes) -> None:
+    """Before the parser sees the text: how deep it may go must not depend on the interpreter's settings."""
+    depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", text)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > DEEPEST:
+            raise CanonicalError(f"nested deeper than {DEEPEST} levels")
+
+
 def loads(text: bytes) -> Any:
     """Read canonical bytes; anything else, even other spacing, is refused."""
+    _check_depth(text)
     try:
         value = json.loads(
             text, object_pairs_hook=_members, parse_float=_refuse, parse_int=_refuse, parse_constant=_refuse

@@ -59,19 +59,24 @@ def open_note(note: str, origin: str, key: bytes) -> Checkpoint:
         raise CheckpointError("a checkpoint is not in its one form")
     if checkpoint.origin != origin:
         raise CheckpointError(f"the checkpoint is of {checkpoint.origin}, not of {origin}")
-    expected = key_hash(origin, key)
-    prefix = f"{DASH}{origin} "
-    if not signatures.startswith(prefix) or signatures.count("\n") != 1 or not signatures.endswith("\n"):
-        raise CheckpointError("the checkpoint has no single signature of its ledger")
-    mark = signatures[len(prefix) : -1]
+    marks = [_signature(line) for line in signatures.removesuffix("\n").split("\n")]
+    own = [content for name, content in marks if name == origin and content[:4] == key_hash(origin, key)]
+    if len(own) != 1 or not signatures.endswith("\n"):
+        raise CheckpointError("the checkpoint is not signed by the key that is trusted for it")
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(own[0][4:], checkpoint.text.encode())
+    except InvalidSignature:
+        raise CheckpointError("the checkpoint's signature does not fit") from None
+    return checkpoint
+
+
+def _signature(line: str) -> tuple[str, bytes]:
+    """Key name and content of a signature line. Those of witnesses and other keys may stand beside the ledger's own."""
+    dash, name, mark = [*line.split(" "), "", ""][:3]
     try:
         content = base64.b64decode(mark, validate=True)
     except (ValueError, binascii.Error):
         raise CheckpointError("a checkpoint's signature is not base64") from None
-    if base64.b64encode(content).decode() != mark or content[:4] != expected:
-        raise CheckpointError("the checkpoint is signed by another key")
-    try:
-        Ed25519PublicKey.from_public_bytes(key).verify(content[4:], checkpoint.text.encode())
-    except InvalidSignature:
-        raise CheckpointError("the checkpoint's signature does not fit") from None
-    return checkpoint
+    if line != f"{DASH}{name} {base64.b64encode(content).decode()}" or not name or len(content) < 5 or not dash:
+        raise CheckpointError("a signature line is not in its one form")
+    return name, content

@@ -42,8 +42,8 @@ def camel(name: str) -> str:
 
 
 def encode_type(fields: type[Struct]) -> str:
-    names, types = layout(fields)
-    members = [f"{kind.name} {camel(name)}" for name, kind in zip(names, types, strict=True)]
+    shape = layout(fields)
+    members = [f"{kind.name} {camel(name)}" for name, kind in zip(shape.names, shape.types, strict=True)]
     members += ["bytes32 nonce", "bytes32 after", "uint64 validUntil"]
     return f"{fields.__name__}({','.join(members)})"
 
@@ -56,8 +56,8 @@ def _word(kind: Type, value: Any) -> bytes:
 
 def digest(domain: Domain, fields: Struct, nonce: bytes, after: bytes, valid_until: int) -> bytes:
     """The keccak digest that the wallet signs for a command."""
-    names, types = layout(type(fields))
+    shape = layout(type(fields))
     content = keccak256(encode_type(type(fields)).encode())
-    content += b"".join(_word(kind, getattr(fields, name)) for name, kind in zip(names, types, strict=True))
+    content += b"".join(_word(kind, value) for kind, value in zip(shape.types, shape.values(fields), strict=True))
     content += nonce + after + valid_until.to_bytes(32, "big")
     return keccak256(b"\x19\x01" + domain.separator() + keccak256(content))

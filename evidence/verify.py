@@ -337,6 +337,8 @@ class _Verification:
         except ProofError as error:
             raise VerificationError(place, str(error)) from None
         found: RecordSettlement = self._known(place, self.records.settlements, root, "settlement")
+        if found.count != day.path.size:
+            raise VerificationError(place, "the settlement has another number of allotments")
         return found
 
     @staticmethod

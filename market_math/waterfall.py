@@ -48,7 +48,7 @@ def run_waterfall(generation: Ints, consumption: Ints, site: Indexes, purchases:
     """Settle slots in their order.
 
     `generation` is (plants, slots) and `consumption` (points, slots) in Wh; `site[i]` is the point behind whose meter
-    plant i stands, -1 for none. A purchase is delivered as its plant's surplus comes: in proportion to what is still
+    plant i stands, -1 for none; no two plants share one. A purchase is delivered as its plant's surplus comes: in proportion to what is still
     undelivered, capped by the buyer's consumption that nothing else covers yet, plants in their order.
     """
     behind = site >= 0

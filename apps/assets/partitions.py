@@ -6,6 +6,10 @@ from datetime import UTC, datetime
 from django.db import connection, transaction
 from psycopg import sql
 
+_EXISTS = (
+    "SELECT EXISTS (SELECT FROM pg_class WHERE relname = %s AND relnamespace = CAST(current_schema() AS regnamespace))"
+)
+
 
 def bucket_of(slot: int) -> int:
     """The bucket of a slot that starts at these UTC seconds."""
@@ -26,8 +30,9 @@ def ensure_partitions(table: str, buckets: Iterable[int]) -> None:
             if cursor.fetchone() != (None,):
                 continue
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [table])
-            cursor.execute("SELECT to_regclass(%s)", [name])
-            if cursor.fetchone() != (None,):
+            # Not by to_regclass again: it may answer from a cache that was filled before the lock was waited for.
+            cursor.execute(_EXISTS, [name])
+            if cursor.fetchone() == (True,):
                 continue
             parent, child = sql.Identifier(table), sql.Identifier(name)
             create = sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(child, parent)

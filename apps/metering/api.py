@@ -1,9 +1,14 @@
 """Where meter agents post what they signed. The signature is the credential; there is no session."""
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import IO, Any, NoReturn
 
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -26,6 +31,38 @@ _STATEMENT = {
     "root": decode_bytes,
 }
 _SERIES = ("point", "register", "start", "step", "quality", "values")
+MOST_BYTES = 1_000_000
+_READING = re.compile(r"readings\[(\d+)\](?:\.(\w+))?")
+
+
+class StrictJSON(BaseParser):
+    """JSON of bounded size and depth, whole numbers only, each member given once."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        content = stream.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            message = _("At most %(bytes)s bytes in a batch.") % {"bytes": MOST_BYTES}
+            errors = [FieldError("", "too_large", message)]
+            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, errors=errors)
+        try:
+            return json.loads(content, object_pairs_hook=_unique, parse_float=_no_fraction, parse_constant=_no_fraction)
+        except (ValueError, RecursionError) as error:
+            raise ParseError(_("This is no JSON that can be read: %(reason)s") % {"reason": error}) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError(_("a member is given twice"))
+    return members
+
+
+def _no_fraction(token: str) -> NoReturn:
+    raise ValueError(_("numbers are whole"))
 
 
 class MeterBatches(APIView):
@@ -33,16 +70,17 @@ class MeterBatches(APIView):
 
     authentication_classes = ()
     permission_classes = ()
+    parser_classes = (StrictJSON,)
 
     def post(self, request: Request) -> Response:
         body = _members("", request.data, ("statement", "signature", "series"))
         statement = _statement(body["statement"])
         signature = _read("signature", decode_bytes, body["signature"])
-        content = list(_readings(body["series"]))
+        content, places = _readings(body["series"])
         try:
             accepted = accept_batch(statement, signature, content)
         except BatchRefused as refused:
-            errors = [FieldError(v.field, v.rule, v.message) for v in refused.violations]
+            errors = [FieldError(_place(v.field, places), v.rule, v.message) for v in refused.violations]
             raise ProblemError(HTTPStatus(refused.status), errors[0].message, errors=errors) from None
         return Response({"sequence": str(accepted.batch.sequence), "status": "stored" if accepted.is_new else "known"})
 
@@ -61,7 +99,16 @@ def _read(field: str, decode: Any, value: Any) -> Any:
     try:
         return decode(value)
     except CanonicalError as error:
-        raise _refuse(field, "format", str(error)) from None
+        raise _refuse(field, "format", str(error)[:200]) from None
+
+
+def _place(field: str, places: Sequence[str]) -> str:
+    """Where in the body a reading's field stands: readings[7].value is series[0].values[7], say."""
+    found = _READING.fullmatch(field)
+    if found is None:
+        return field
+    place, part = places[int(found[1])], found[2]
+    return f"{place.partition('.')[0]}.{part}" if part in ("point", "register", "quality") else place
 
 
 def _statement(value: Any) -> Statement:
@@ -70,29 +117,35 @@ def _statement(value: Any) -> Statement:
     try:
         return Statement(**decoded)
     except EncodingError as error:
-        raise _refuse("statement", "range", str(error)) from None
+        raise _refuse("statement", "range", str(error)[:200]) from None
 
 
-def _readings(series: Any) -> Iterator[Reading]:
+def _readings(series: Any) -> tuple[list[Reading], list[str]]:
+    """The readings in their order, and where in the body each one stands."""
     if not isinstance(series, list):
-        raise _refuse("series", "format", "A list of series is expected.")
-    total = 0
+        raise _refuse("series", "format", _("A list of series is expected."))
+    content: list[Reading] = []
+    places: list[str] = []
     for index, item in enumerate(series):
         field = f"series[{index}]"
         members = _members(field, item, _SERIES)
         point = _read(f"{field}.point", decode_bytes, members["point"])
-        numbers = [members["register"], members["start"], members["step"], members["quality"]]
-        if not all(type(number) is int for number in numbers) or members["step"] <= 0:
-            raise _refuse(field, "format", "register, start, step and quality are whole numbers.")
+        for name in ("register", "start", "step", "quality"):
+            if type(members[name]) is not int:
+                raise _refuse(f"{field}.{name}", "format", _("A whole number is expected."))
+        if members["step"] <= 0:
+            raise _refuse(f"{field}.step", "range", _("The step is the length of a slot in seconds."))
         values = members["values"]
         if not isinstance(values, list) or not all(type(value) is int for value in values):
-            raise _refuse(f"{field}.values", "format", "Values are whole numbers of Wh.")
-        total += len(values)
-        if total > MOST_READINGS:
+            raise _refuse(f"{field}.values", "format", _("Values are whole numbers of Wh."))
+        if len(content) + len(values) > MOST_READINGS:
             raise _refuse("series", "too_many", f"At most {MOST_READINGS} readings in a batch.")
         for offset, value in enumerate(values):
             slot = members["start"] + offset * members["step"]
-            yield _reading(f"{field}.values[{offset}]", point, members["register"], slot, value, members["quality"])
+            place = f"{field}.values[{offset}]"
+            content.append(_reading(place, point, members["register"], slot, value, members["quality"]))
+            places.append(place)
+    return content, places
 
 
 def _reading(field: str, point: bytes, register: int, slot: int, value: int, quality: int) -> Reading:
@@ -100,5 +153,5 @@ def _reading(field: str, point: bytes, register: int, slot: int, value: int, qua
         LeafId(point, register, slot)
         LeafValue(value, quality)
     except EncodingError as error:
-        raise _refuse(field, "range", str(error)) from None
+        raise _refuse(field, "range", str(error)[:200]) from None
     return Reading(point, register, slot, value, quality)

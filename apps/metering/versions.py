@@ -39,4 +39,7 @@ def day_versions(point: MeteringPoint, day: dt.date) -> list[Version]:
         cursor.execute(_ALL, [point.area_id, bucket_of(start), bucket_of(end - 1), point.pk, start, end])
         rows = cursor.fetchall()
     batches = Batch.objects.select_related("anchor").in_bulk({batch for *_, batch, _current in rows})
-    return [Version(*row, batch=batches[batch], is_current=current) for *row, batch, current in rows]
+    return [
+        Version(slot, register, version, value, quality, batches[batch], is_current)
+        for slot, register, version, value, quality, batch, is_current in rows
+    ]

@@ -18,7 +18,7 @@ from apps.settlement.selectors import current_settlements
 from apps.supply.selectors import feed_in_contracts
 from apps.tariffs.models import VatRate
 from apps.web.components import Column, Table
-from apps.web.formatting import EN_DASH, kwh_number, money_minor, percent, unit_price
+from apps.web.formatting import EN_DASH, kwh_number, local_date, money_minor, percent, unit_price
 from apps.web.pictures import BillBar, BillPart, Hue
 from evidence.invoice import Figures, Line, VatGroup, compute
 from evidence.settlement import Scheme
@@ -209,5 +209,5 @@ def period(invoice: Invoice) -> str:
     """The local days of a document, both ends included."""
     last = invoice.end - dt.timedelta(days=1)
     if last == invoice.start:
-        return date_format(invoice.start, "SHORT_DATE_FORMAT")
-    return f"{date_format(invoice.start, 'SHORT_DATE_FORMAT')}{EN_DASH}{date_format(last, 'SHORT_DATE_FORMAT')}"
+        return local_date(last)
+    return f"{local_date(invoice.start)} {EN_DASH} {local_date(last)}"

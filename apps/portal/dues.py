@@ -21,7 +21,7 @@ def due_table(items: Sequence[Due], viewer: Viewer) -> Table | None:
     columns = (
         Column(_("For")),
         Column(_("With")),
-        Column(_("Day of delivery")),
+        Column(_("Day")),
         Column(_("kWh"), numeric=True),
         Column(_("You pay"), numeric=True),
         Column(_("You receive"), numeric=True),
@@ -31,7 +31,7 @@ def due_table(items: Sequence[Due], viewer: Viewer) -> Table | None:
             _linked(due, pages.get(bytes(due.entry.reference))),
             due.counterparty_text,
             local_date(due.day),
-            kwh_number(due.energy_wh, fixed=True),
+            kwh_number(due.energy_wh, fixed=True) if due.energy_wh else "",
             money(due.amount_nano, due.currency) if due.amount_nano > 0 else "",
             money(-due.amount_nano, due.currency) if due.amount_nano < 0 else "",
         )

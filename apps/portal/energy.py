@@ -52,7 +52,9 @@ def energy_table(rows: Sequence[PointEnergy]) -> Table:
         Column(_("Sold, on its way, kWh"), numeric=True),
         Column(_("Bought, on its way, kWh"), numeric=True),
     )
-    cells = tuple((link(point_url(row.point), row.point), *_numbers(row.available, row.committed, row.bought)) for row in rows)
+    cells = tuple(
+        (link(point_url(row.point), row.point), *_numbers(row.available, row.committed, row.bought)) for row in rows
+    )
     sums = (sum(row.available for row in rows), sum(row.committed for row in rows), sum(row.bought for row in rows))
     total = (_("Together"), *_numbers(*sums)) if len(rows) > 1 else None
     caption = _("What you can still sell, and what is sold or bought and not yet delivered")
@@ -61,4 +63,3 @@ def energy_table(rows: Sequence[PointEnergy]) -> Table:
 
 def _numbers(*wh: int) -> tuple[str, ...]:
     return tuple(kwh_number(value, fixed=True) for value in wh)
-

@@ -1,7 +1,7 @@
 """Forms of the portal. People write kWh and cents; Wh and micro-currency come out, exactly."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -62,7 +62,9 @@ def price_scale(currency: str) -> int:
 class OfferForm(forms.Form):
     """Configures an offer on a declaration; the surplus that is left bounds it."""
 
-    def __init__(self, *args: Any, declaration: Declaration, offer: Offer | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, data: Mapping[str, Any] | None = None, *, declaration: Declaration, offer: Offer | None = None
+    ) -> None:
         self.declaration = declaration
         currency = declaration.area.currency
         unit = _("ct/kWh") if currency == "EUR" else f"{SIGNS[currency]}/kWh"
@@ -70,7 +72,7 @@ class OfferForm(forms.Form):
         if offer is not None:
             price = _decimal(offer.price_micro, price_scale(currency))
             initial |= {"energy_wh": _decimal(offer.energy_wh, 3), "price_micro": price}
-        super().__init__(*args, initial=initial, **kwargs)
+        super().__init__(data, initial=initial)
         self.fields["energy_wh"] = EnergyField(
             label=_("Energy (kWh)"),
             help_text=_("At most %(energy)s are free on this day.") % {"energy": kwh(declaration.available_wh)},
@@ -96,10 +98,10 @@ class OfferForm(forms.Form):
 class BuyForm(forms.Form):
     """Asks for an offer or a part of it, for one of the buyer's own metering points in the same area."""
 
-    def __init__(self, *args: Any, offer: Offer, points: Iterable[MeteringPoint], **kwargs: Any) -> None:
+    def __init__(self, data: Mapping[str, Any] | None = None, *, offer: Offer, points: Iterable[MeteringPoint]) -> None:
         self.offer = offer
         self.points = {point.pk: point for point in points}
-        super().__init__(*args, initial={"energy_wh": _decimal(offer.remaining_wh, 3)}, **kwargs)
+        super().__init__(data, initial={"energy_wh": _decimal(offer.remaining_wh, 3)})
         self.fields["energy_wh"] = EnergyField(
             label=_("Energy (kWh)"),
             help_text=_("All or a part of %(energy)s.") % {"energy": kwh(offer.remaining_wh)},
@@ -117,6 +119,13 @@ class BuyForm(forms.Form):
             left = kwh(self.offer.remaining_wh)
             raise ValidationError(_("Only %(energy)s are left of this offer.") % {"energy": left}, code="too_much")
         return energy
+
+    def clean(self) -> dict[str, Any] | None:
+        if "point" in self.errors:
+            # The field may be hidden, and its error with it.
+            del self.errors["point"]
+            raise ValidationError(_("Choose one of your metering points in this market area."), code="point")
+        return super().clean()
 
     @property
     def point(self) -> MeteringPoint:

@@ -1,18 +1,17 @@
 """Long lists, a page at a time."""
 
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-
-M = TypeVar("M", bound=Model)
 
 SIZES = (10, 25, 50)
 
 
-def page_of(request: HttpRequest, objects: QuerySet[M], parameter: str = "page") -> Page[M]:
+def page_of(request: HttpRequest, objects: QuerySet[Any] | Sequence[Any], parameter: str = "page") -> Page[Any]:
     """The page of `?page=` with `?rows=` rows; anything else shows the first page of ten."""
     asked = request.GET.get("rows", "")
     size = int(asked) if asked in {str(size) for size in SIZES} else SIZES[0]

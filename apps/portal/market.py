@@ -37,7 +37,7 @@ def open_table(offers: Iterable[Offer], viewer: Viewer) -> Table:
         Column(_("kWh left"), numeric=True),
         Column(_("Price"), numeric=True),
         Column(_("All of it"), numeric=True),
-        Column(""),
+        Column(_("Action")),
     )
     return Table(_("Surplus of your neighbours, cheapest first"), columns, tuple(_open(o, viewer) for o in offers))
 
@@ -80,7 +80,7 @@ def _own(offer: Offer, seal: str) -> tuple[str, ...]:
         kwh_number(offer.energy_wh, fixed=True),
         kwh_number(offer.committed_wh, fixed=True),
         price_of(offer),
-        local_datetime(offer.open_until, declaration.area.zone),
+        local_date(offer.open_until, declaration.area.zone),
         chip_cell(*offer_status(offer)),
         seal,
     )

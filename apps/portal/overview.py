@@ -18,7 +18,7 @@ from apps.web.components import Column, Table
 from apps.web.formatting import decimal_text
 from ledger_adapters.exceptions import LedgerError
 
-ROWS = 20
+ROWS = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,9 +54,18 @@ def grade_table(versions: Sequence[Version]) -> Table | None:
     return Table(_("How the readings of this day are evidenced"), columns, rows)
 
 
-def worst_grade(versions: Sequence[Version]) -> Grade | None:
-    grades = [version.batch.grade for version in versions if version.is_current]
-    return Grade(max(grades)) if grades else None
+def evidence_sentence(versions: Sequence[Version]) -> str:
+    """What the readings of a day rest on; empty without any."""
+    grades = {version.batch.grade for version in versions if version.is_current}
+    if not grades:
+        return ""
+    if Grade.SUBSTITUTE in grades:
+        return _("Some readings of this day are substitutes: the meter did not send them, so they were put in by rule.")
+    if grades == {Grade.DEVICE_SIGNED}:
+        return _("Every reading of this day was signed by the meter itself.")
+    if grades == {Grade.OPERATOR_SIGNED}:
+        return _("The readings of this day were signed by the operator who imported them, not by a meter.")
+    return _("Some readings of this day were signed by the meter, others by the operator who imported them.")
 
 
 def correction_table(versions: Sequence[Version], point: MeteringPoint) -> Table | None:

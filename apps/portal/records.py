@@ -1,6 +1,5 @@
 """Ledger records as people may open them: through the object that a command is about."""
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.accounts.choices import KeyCustody
 from apps.accounts.models import Party, PartyKey
 from apps.accounts.permissions import Action, Viewer
-from apps.assets.models import MarketArea, Plant
+from apps.assets.models import Plant
 from apps.billing.models import Invoice
 from apps.ledger.models import Command, OnLedger
 from apps.ledger.services.status import standing_of
@@ -22,7 +21,7 @@ from apps.metering.models import Anchor, Device, DeviceKey
 from apps.offers.models import Declaration, Offer, Purchase
 from apps.portal.links import invoice_url, offer_url, point_url, purchase_url, record_url
 from apps.settlement.models import Settlement
-from apps.web.components import Column, LedgerSeal, SealState, Table
+from apps.web.components import LedgerSeal, SealState
 from evidence import commands
 from evidence.commands import kinds
 from evidence.hashing import ZERO
@@ -44,16 +43,12 @@ _OFFER = (Offer, Action.VIEW_MARKET, "declaration__area__utility", ("declaration
 
 SOURCES: dict[type[kinds.Fields], Source] = {
     kinds.RegisterParticipant: Source(_("Participant registered"), Party, Action.VIEW_LEDGER, "utility"),
-    kinds.RegisterPlant: Source(
-        _("Plant registered"), Plant, Action.VIEW_METERING_POINT, "area__utility", ("owner",)
-    ),
+    kinds.RegisterPlant: Source(_("Plant registered"), Plant, Action.VIEW_METERING_POINT, "area__utility", ("owner",)),
     kinds.RegisterDevice: Source(
         _("Meter registered"), Device, Action.VIEW_METERING_POINT, "area__utility", ("owner",)
     ),
     kinds.AnchorReadings: Source(_("Readings anchored"), Anchor, Action.VIEW_MARKET, "area__utility"),
-    kinds.DeclareSurplus: Source(
-        _("Surplus declared"), Declaration, Action.VIEW_MARKET, "area__utility", ("seller",)
-    ),
+    kinds.DeclareSurplus: Source(_("Surplus declared"), Declaration, Action.VIEW_MARKET, "area__utility", ("seller",)),
     kinds.PublishOffer: Source(_("Offer published"), *_OFFER),
     kinds.CommitPurchase: Source(
         _("Energy bought"),
@@ -86,18 +81,18 @@ def object_of(viewer: Viewer, command: Command) -> Model | None:
     return viewer.visible(source.action, objects, source.utility, *source.parties).first()
 
 
-def seals(command_ids: Iterable[bytes | None]) -> dict[bytes, LedgerSeal]:
-    """The seals of many commands, in one query."""
+def seals(command_ids: Iterable[bytes | None], *, linked: bool = True) -> dict[bytes, LedgerSeal]:
+    """The seals of many commands, in one query; links where the viewer may open the record."""
     wanted = [bytes(command_id) for command_id in command_ids if command_id]
     if not wanted:
         return {}
     found = Command.objects.filter(command_id__in=wanted).defer("envelope")
-    return {bytes(command.command_id): seal_of(command) for command in found}
+    return {bytes(command.command_id): seal_of(command, linked=linked) for command in found}
 
 
-def seals_of(objects: Sequence[OnLedger]) -> list[LedgerSeal | None]:
+def seals_of(objects: Sequence[OnLedger], *, linked: bool = True) -> list[LedgerSeal | None]:
     """The seals of a list of objects in its order, in one query; None for what was never sent to a ledger."""
-    by_id = seals(thing.command_id for thing in objects)
+    by_id = seals((thing.command_id for thing in objects), linked=linked)
     return [by_id.get(bytes(thing.command_id)) if thing.command_id else None for thing in objects]
 
 
@@ -137,27 +132,25 @@ def zone_of(thing: Model) -> ZoneInfo:
     """The time zone in which people read about it."""
     match thing:
         case Offer():
-            area = thing.declaration.area
+            return thing.declaration.area.zone
         case Purchase():
-            area = thing.offer.declaration.area
-        case Party():
-            return ZoneInfo("UTC")
+            return thing.offer.declaration.area.zone
+        case Plant() | Device() | Anchor() | Declaration() | Settlement() | Invoice():
+            return thing.area.zone
         case _:
-            area = getattr(thing, "area", None)
-    return area.zone if isinstance(area, MarketArea) else ZoneInfo("UTC")
+            return ZoneInfo("UTC")
 
 
-def field_table(command: Command) -> Table:
-    """The fields as the ledger has them: bytes in short hexadecimal form, integers as they are."""
+def fields_of(command: Command) -> list[tuple[str, str]]:
+    """The fields as the ledger has them, by name: bytes in short hexadecimal form, integers as they are."""
     signed = commands.Command.from_bytes(bytes(command.envelope))
-    columns = (Column(_("Field")), Column(_("Value")))
-    values = [(field.name, getattr(signed.fields, field.name)) for field in dataclasses.fields(signed.fields)]
+    names = [name for name in type(signed.fields).__annotations__ if name != "KIND"]
+    values: list[tuple[str, bytes | int]] = [(name, getattr(signed.fields, name)) for name in names]
     if signed.after != ZERO:
         values.append(("after", signed.after))
     if signed.valid_until:
         values.append(("valid_until", signed.valid_until))
-    rows = tuple((name, short(value) if isinstance(value, bytes) else str(value)) for name, value in values)
-    return Table(str(_("What the ledger holds")), columns, rows)
+    return [(name, short(value) if isinstance(value, bytes) else str(value)) for name, value in values]
 
 
 def short(value: bytes) -> str:
@@ -180,7 +173,9 @@ def signatures_of(command: Command, viewer: Viewer) -> list[SignedBy]:
     signed = commands.Command.from_bytes(bytes(command.envelope))
     ids = [key for key, _signature in signed.signatures]
     people = {bytes(key.key_id): key for key in PartyKey.objects.filter(key_id__in=ids).select_related("party")}
-    devices = {bytes(key.key_id): key for key in DeviceKey.objects.filter(key_id__in=ids).select_related("device__area")}
+    devices = {
+        bytes(key.key_id): key for key in DeviceKey.objects.filter(key_id__in=ids).select_related("device__area")
+    }
     found = []
     for key_id in ids:
         name, custodial = "", False

@@ -83,10 +83,11 @@ def sentence(shown: Today) -> str:
 
 
 def _bought(shown: Today) -> str:
-    bought = sum(shown.from_neighbours) + sum(shown.from_utility)
-    if not bought:
-        return _("You needed nothing else.")
-    return _("You took %(energy)s from others.") % {"energy": kwh(bought)}
+    parts = _list(
+        (sum(shown.from_neighbours), _("%(energy)s from neighbours")),
+        (sum(shown.from_utility), _("%(energy)s from the utility")),
+    )
+    return _("You took %(parts)s.") % {"parts": parts} if parts else _("You needed nothing else.")
 
 
 def _list(*parts: tuple[int, str]) -> str:

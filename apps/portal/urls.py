@@ -23,6 +23,7 @@ register_converter(CommandId, "command_id")
 
 urlpatterns = [
     path("", start.start, name="start"),
+    path("dues/", start.all_dues, name="dues"),
     path("metering-points/", points.points, name="points"),
     path("metering-points/<int:pk>/", points.point, name="point"),
     path("metering-points/<int:pk>/readings.csv", points.readings_csv, name="readings_csv"),

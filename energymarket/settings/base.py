@@ -259,6 +259,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# A tick that no worker took in time is as good as the next one; seconds.
+CELERY_BEAT_SCHEDULE = {
+    "ledger.sweep": {"task": "ledger.sweep", "schedule": 2.0, "options": {"expires": 10}},
+    "metering.anchor": {"task": "metering.anchor", "schedule": 60.0, "options": {"expires": 60}},
+}
 
 # --- logs -------------------------------------------------------------------------------------------------------------
 

@@ -53,7 +53,10 @@ class ChildDied(SupervisorError):
 
 @dataclass(frozen=True)
 class Child:
-    """One program to run. `environment` is added to ours; `user` is (uid, gid) when it is not to run as us."""
+    """One program to run. `environment` is added to ours; `user` is (uid, gid) when it is not to run as us.
+
+    A job ends by itself; `wait_for` gives its exit code.
+    """
 
     name: str
     argv: Sequence[str]
@@ -63,6 +66,7 @@ class Child:
     user: tuple[int, int] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout: float = 15.0  # seconds from the signal to SIGKILL
+    is_job: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,13 +175,24 @@ class Supervisor:
             time.sleep(0.2)
 
     def check(self) -> None:
-        """Raises ChildDied when one of the children has ended."""
+        """Raises ChildDied when one of the children has ended that was to go on."""
         for name, running in self._running.items():
-            if has_ended(running.watched):
+            if not running.child.is_job and has_ended(running.watched):
                 kill_group(running.process.pid)
                 code = running.process.wait()
                 how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
                 raise ChildDied(f"{name} ended unexpectedly ({how}); its log is {self.log_file(name)}")
+
+    def wait_for(self, name: str) -> int:
+        """Watch until a job has ended; gives its exit code, negative for a signal. Raises ChildDied as `check`."""
+        running = self._running[name]
+        while not has_ended(running.watched):
+            self.check()
+            time.sleep(0.05)
+        kill_group(running.process.pid)
+        running.process.wait()
+        self._forget(running)
+        return running.process.returncode
 
     def pid(self, name: str) -> int:
         return self._running[name].process.pid
@@ -212,8 +227,11 @@ class Supervisor:
                     self.say(f"{running.child.name} did not stop in {running.child.stop_timeout:.0f} s and is killed")
                 kill_group(running.process.pid)
                 running.process.wait()
-            running.record.remove(self.places.pids)
-            del self._running[running.child.name]
+            self._forget(running)
+
+    def _forget(self, running: Running) -> None:
+        running.record.remove(self.places.pids)
+        del self._running[running.child.name]
 
     def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
         log = self.log_file(child.name)

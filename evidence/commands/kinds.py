@@ -209,12 +209,13 @@ class CloseOffer(Fields):
 
 @dataclass(frozen=True, slots=True)
 class RecordSettlement(Fields):
-    """`previous` is the root of the version before, zero for the first. Totals of the area and day in Wh."""
+    """`root` is over `count` allotments, `previous` is the root of the version before or zero. Totals in Wh."""
 
     KIND = 601
     area: Bytes32
     day: U32
     version: U32
+    count: U32
     root: Bytes32
     previous: Bytes32
     produced: U64

@@ -41,6 +41,7 @@ class Code(IntEnum):
     SAME_KEY = 36
     NOT_THE_OWNER = 37
     BAD_CUSTODY = 38
+    GRACE_RUNNING = 39
 
     # Metering
     EMPTY_WINDOW = 40

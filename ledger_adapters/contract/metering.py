@@ -22,7 +22,8 @@ def _reporting_key(fields: ReportDailyEnergy, view: View, context: Context) -> t
     old = device.old_key
     if old is not None and context.signers == (old.id,):
         require(not device.old_revoked_at, Code.KEY_REVOKED)
-        require(fields.day < device.since_day and context.time <= device.grace_until, Code.OUTSIDE_KEY_TIME)
+        in_time = device.old_since_day <= fields.day < device.since_day and context.time <= device.grace_until
+        require(in_time, Code.OUTSIDE_KEY_TIME)
         return (Signatory(old),)
     require(not device.revoked_at, Code.KEY_REVOKED)
     require(fields.day >= device.since_day, Code.OUTSIDE_KEY_TIME)

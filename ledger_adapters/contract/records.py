@@ -114,8 +114,8 @@ class Plant(Record):
 
 @dataclass(frozen=True, slots=True)
 class Device(Record):
-    """`since_day` is the first day of the current key; the key before it, if any, speaks about earlier days until
-    `grace_until`. A key's revocation time is zero while it stands.
+    """`since_day` is the first day of the current key; the key before it, if any, speaks about its own days, from
+    `old_since_day` on, until `grace_until`. A key's revocation time is zero while it stands.
     """
 
     TABLE = 5
@@ -129,6 +129,7 @@ class Device(Record):
     old_algorithm: U8
     old_x: Bytes32
     old_y: Bytes32
+    old_since_day: U32
     grace_until: U64
     old_revoked_at: U64
     contents: Bytes32
@@ -216,3 +217,11 @@ class Invoice(Record):
     TABLE = 12
     document: Bytes32
     corrects: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class UsedKey(Record):
+    """Keyed by device and key id: a key that once spoke for a device never comes back to it."""
+
+    TABLE = 13
+    time: U64

@@ -27,6 +27,7 @@ from ledger_adapters.contract.records import (
     Plant,
     Role,
     State,
+    UsedKey,
 )
 
 SECONDS_PER_DAY = 86_400
@@ -129,10 +130,24 @@ def _change_plant_state(fields: ChangePlantState, view: View, context: Context) 
 def _register_device(fields: RegisterDevice, view: View, context: Context) -> None:
     active_participant(view, fields.owner)
     require(view.find(Device, fields.device) is None, Code.ALREADY_REGISTERED)
-    _check_key(fields.algorithm, fields.x, fields.y)
+    key = _check_key(fields.algorithm, fields.x, fields.y)
+    view.put(UsedKey(context.time), fields.device, key.id)
     view.put(
         Device(
-            fields.owner, State.ACTIVE, fields.algorithm, fields.x, fields.y, 0, 0, 0, ZERO, ZERO, 0, 0, fields.contents
+            owner=fields.owner,
+            state=State.ACTIVE,
+            algorithm=fields.algorithm,
+            x=fields.x,
+            y=fields.y,
+            since_day=0,
+            revoked_at=0,
+            old_algorithm=0,
+            old_x=ZERO,
+            old_y=ZERO,
+            old_since_day=0,
+            grace_until=0,
+            old_revoked_at=0,
+            contents=fields.contents,
         ),
         fields.device,
     )
@@ -151,6 +166,10 @@ def _change_device_state(fields: ChangeDeviceState, view: View, context: Context
     view.put(replace(found, state=fields.state), fields.device)
 
 
+def _used_key(fields: RegisterDevice | RotateDeviceKey) -> bytes:
+    return UsedKey.key(fields.device, PublicKey(fields.algorithm, fields.x, fields.y).id)
+
+
 def _device_key(fields: RotateDeviceKey, view: View, context: Context) -> tuple[Signatory, ...]:
     return (Signatory(view.get(Device, (fields.device,), Code.DEVICE_UNKNOWN).public_key),)
 
@@ -159,7 +178,10 @@ def _rotate_device_key(fields: RotateDeviceKey, view: View, context: Context) ->
     found = active_device(view, fields.device)
     require(not found.revoked_at, Code.KEY_REVOKED)
     key = _check_key(fields.algorithm, fields.x, fields.y)
-    require(key != found.public_key, Code.SAME_KEY)
+    require(view.find(UsedKey, fields.device, key.id) is None, Code.SAME_KEY)
+    in_grace = found.old_key is not None and not found.old_revoked_at and context.time <= found.grace_until
+    require(not in_grace, Code.GRACE_RUNNING)
+    view.put(UsedKey(context.time), fields.device, key.id)
     view.put(
         replace(
             found,
@@ -170,6 +192,7 @@ def _rotate_device_key(fields: RotateDeviceKey, view: View, context: Context) ->
             old_algorithm=found.algorithm,
             old_x=found.x,
             old_y=found.y,
+            old_since_day=found.since_day,
             grace_until=context.time + fields.grace_days * SECONDS_PER_DAY,
             old_revoked_at=0,
         ),
@@ -235,7 +258,7 @@ KINDS = (
     Kind(
         RegisterDevice,
         domain=lambda f: device_domain(f.device),
-        reads=lambda f: (Device.key(f.device), Participant.key(f.owner)),
+        reads=lambda f: (Device.key(f.device), Participant.key(f.owner), _used_key(f)),
         rule=_register_device,
         by_utility=True,
     ),
@@ -256,7 +279,7 @@ KINDS = (
     Kind(
         RotateDeviceKey,
         domain=lambda f: device_domain(f.device),
-        reads=lambda f: (Device.key(f.device),),
+        reads=lambda f: (Device.key(f.device), _used_key(f)),
         rule=_rotate_device_key,
         signers=_device_key,
         by_utility=True,

@@ -3,13 +3,13 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from evidence.abi import U32, U64, Bytes32, Struct
+from evidence.abi import U32, U64, Bytes32, EncodingError, Struct
 from evidence.checkpoint import Checkpoint, origin, sign
 from evidence.commands import Batch, Command, batch_digest
 from evidence.hashing import tagged
@@ -17,11 +17,11 @@ from evidence.journal import Entry, envelope_digest
 from evidence.keys import PublicKey, Signer, SoftwareKey
 from evidence.merkle import path_through
 from ledger_adapters.base import Event, Health, LedgerAdapter, Limits, LogProof, Transaction
-from ledger_adapters.contract import Code, Genesis, Outcome, apply_batch, prepare
+from ledger_adapters.contract import Code, Genesis, Outcome, Prepared, apply_batch, prepare
 from ledger_adapters.embedded import log
 from ledger_adapters.embedded.postgres import PostgresStore
 from ledger_adapters.embedded.store import Head, MemoryStore, Reader, Store, Writer
-from ledger_adapters.exceptions import LedgerError, Misconfigured
+from ledger_adapters.exceptions import Misconfigured, OutcomeUnknown, Rejected
 from ledger_adapters.keys import KeyFolder
 
 
@@ -35,11 +35,16 @@ class _StoredOutcome(Struct):
 _STORED = 96
 
 
+def _transaction_id(payload: bytes) -> bytes:
+    return tagged("em/transaction/1", payload)
+
+
 @dataclass(slots=True)
 class _Waiting:
-    transaction: Transaction
+    id: bytes
+    prepared: Prepared
     done: bool = False
-    error: LedgerError | None = field(default=None)
+    error: Exception | None = None
 
 
 class EmbeddedLedger(LedgerAdapter):
@@ -121,11 +126,11 @@ class EmbeddedLedger(LedgerAdapter):
         ids = [Command.from_bytes(envelope).id for envelope in envelopes]
         signature = self._operator.sign(batch_digest(self.genesis().ledger, ids))
         payload = Batch(tuple(envelopes), signature).encode()
-        return Transaction(tagged("em/transaction/1", payload), payload)
+        return Transaction(_transaction_id(payload), payload)
 
     def submit(self, transaction: Transaction) -> None:
         """Whoever gets the commit lock first commits for all that wait: one durable write for many transactions."""
-        waiting = _Waiting(transaction)
+        waiting = _Waiting(transaction.id, self._read_batch(transaction))
         with self._queueing:
             self._queue.append(waiting)
         with self._committing:
@@ -134,45 +139,58 @@ class EmbeddedLedger(LedgerAdapter):
         if waiting.error is not None:
             raise waiting.error
 
+    @staticmethod
+    def _read_batch(transaction: Transaction) -> Prepared:
+        if transaction.id != _transaction_id(transaction.payload):
+            raise Rejected("the transaction's id is not that of its bytes")
+        try:
+            return prepare(Batch.decode(transaction.payload))
+        except EncodingError as error:
+            raise Rejected(f"the transaction holds no batch: {error}") from None
+
     def _commit_waiting(self) -> None:
         with self._queueing:
             group, self._queue = self._queue, []
-        error: LedgerError | None = None
+        # Whatever breaks this off, none of the group may take it for a success.
+        error: Exception | None = OutcomeUnknown("the commit was broken off")
         try:
             with self._store.writing() as writer:
-                self._append(writer, [waiting.transaction for waiting in group])
-        except LedgerError as failure:
+                self._append(writer, group)
+            error = None
+        except Exception as failure:
             error = failure
-        for waiting in group:
-            waiting.done, waiting.error = True, error
+        finally:
+            for waiting in group:
+                waiting.done, waiting.error = True, error
 
-    def _append(self, writer: Writer, transactions: Sequence[Transaction]) -> None:
+    def _append(self, writer: Writer, group: Sequence[_Waiting]) -> None:
         head = writer.head()
         if head is None:
             raise Misconfigured(f"ledger {self.alias!r} has no genesis record: run `manage.py ledger init`")
         now = max(self._clock(), head.time)
         events: list[Event] = []
-        for transaction in transactions:
-            if writer.outcomes(transaction.id) is None:
-                events += self._apply(writer, transaction, head.size + len(events), now)
-        if not events:
-            return
-        leaves = [self._leaf(event) for event in events]
-        size = head.size + len(events)
-        tiles = log.extend(writer, head.size, leaves)
+        for waiting in group:
+            if writer.outcomes(waiting.id) is None:
+                events += self._apply(writer, waiting, head.size + len(events), now)
+        if events:
+            self._extend(writer, head.size, events, now)
+
+    def _extend(self, writer: Writer, before: int, events: Sequence[Event], now: int) -> None:
+        """Write events behind a journal of `before` entries, and the signed head over all of them."""
+        tiles = log.extend(writer, before, [self._leaf(event) for event in events])
+        size = before + len(events)
         root = log.root(log.Overlaid(writer, tiles), size)
         writer.write_events(events)
         writer.write_tiles(tiles)
         writer.write_head(Head(size, now, self._sign(self.genesis().ledger, size, root)))
 
-    def _apply(self, writer: Writer, transaction: Transaction, position: int, now: int) -> list[Event]:
-        prepared = prepare(Batch.decode(transaction.payload))
-        result = apply_batch(prepared, writer.state(prepared.reads), now)
+    def _apply(self, writer: Writer, waiting: _Waiting, position: int, now: int) -> list[Event]:
+        result = apply_batch(waiting.prepared, writer.state(waiting.prepared.reads), now)
         writer.write_state(result.writes)
         stored = b"".join(_StoredOutcome(o.id, o.code, o.time).encode() for o in result.outcomes)
-        writer.write_transaction(transaction.id, stored)
+        writer.write_transaction(waiting.id, stored)
         new = [outcome for outcome in result.outcomes if outcome.code is not Code.ALREADY_APPLIED]
-        return [Event(position + i, transaction.id, outcome) for i, outcome in enumerate(new)]
+        return [Event(position + i, waiting.id, outcome) for i, outcome in enumerate(new)]
 
     @staticmethod
     def _leaf(event: Event) -> bytes:

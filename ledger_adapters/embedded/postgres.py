@@ -14,6 +14,8 @@ from ledger_adapters.contract import Code, Outcome
 from ledger_adapters.embedded.store import Head
 from ledger_adapters.exceptions import OutcomeUnknown, Transient
 
+TIMEOUT = 5.0  # seconds to wait for a connection
+
 _FROM = (
     "SELECT position, time, code, transaction, id, envelope FROM entry WHERE position >= %s ORDER BY position LIMIT %s"
 )
@@ -104,7 +106,7 @@ class Session:
     def write_head(self, head: Head) -> None:
         self._connection.execute(
             "INSERT INTO head (size, time, checkpoint) VALUES (%s, %s, %s)"
-            " ON CONFLICT (only) DO UPDATE SET size = excluded.size, time = excluded.time,"
+            " ON CONFLICT (singleton) DO UPDATE SET size = excluded.size, time = excluded.time,"
             " checkpoint = excluded.checkpoint",
             [head.size, head.time, head.checkpoint],
         )
@@ -150,7 +152,9 @@ class PostgresStore:
                     self.url,
                     min_size=0,
                     max_size=8,
-                    timeout=5,
+                    timeout=TIMEOUT,
+                    # Its pauses double: given up early, a server that is back is found by the next caller.
+                    reconnect_timeout=TIMEOUT,
                     check=ConnectionPool.check_connection,
                     kwargs={"options": f"-c search_path={self.schema}"},
                     open=True,

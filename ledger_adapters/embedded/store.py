@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,7 +77,15 @@ class MemoryStore:
         with self._lock:
             yield self
 
-    writing = reading
+    @contextmanager
+    def writing(self) -> Iterator["MemoryStore"]:
+        with self._lock:
+            kept = {name: copy(value) for name, value in vars(self).items() if name != "_lock"}
+            try:
+                yield self
+            except BaseException:
+                vars(self).update(kept)
+                raise
 
     def head(self) -> Head | None:
         return self._head

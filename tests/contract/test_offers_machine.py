@@ -53,6 +53,7 @@ class Book:
 
     declaration: bytes
     energy: int
+    sells_until: int
     sold: int = 0
     is_open: bool = True
 
@@ -69,6 +70,7 @@ class OffersMachine(RuleBasedStateMachine):
         self.count = 0
         self.sellers: dict[bytes, str] = {}
         self.energy: dict[bytes, int] = {}
+        self.delivery: dict[bytes, int] = {}
         self.books: dict[bytes, Book] = {}
         self.outcomes: dict[bytes, int] = {}
 
@@ -95,7 +97,10 @@ class OffersMachine(RuleBasedStateMachine):
     @initialize(target=published)
     def first_offer(self) -> Offered:
         declaration = self.declared_by("alice", Mode.METERED, 12, -10)
-        return self.published_on(declaration, "alice", 8, 60), declaration
+        offer = self.published_on(declaration, "alice", 8, 60)
+        self.commit((offer, declaration), "bob", 1)
+        assert self.books[offer].sold == 1
+        return offer, declaration
 
     @rule(
         target=declared,
@@ -114,6 +119,8 @@ class OffersMachine(RuleBasedStateMachine):
         fields = DeclareSurplus(declaration, AREA, roof, ident(who), mode, start, start + 10, energy, BASIS)
         if self.say(fields)[1]:
             self.sellers[declaration], self.energy[declaration] = who, energy
+            if mode is Mode.FORECAST:
+                self.delivery[declaration] = start
         return declaration
 
     @rule(target=published, declaration=declared, somebody=strangers, energy=energies, lasts=st.integers(0, 60))
@@ -128,7 +135,8 @@ class OffersMachine(RuleBasedStateMachine):
         fields = PublishOffer(offer, declaration, ident(who), energy, 7, self.market.now + lasts)
         if self.say(fields, PEOPLE[who])[1]:
             assert self.sellers[declaration] == who
-            self.books[offer] = Book(declaration, energy)
+            last = min(fields.open_until, self.delivery.get(declaration, fields.open_until + 1) - 1)
+            self.books[offer] = Book(declaration, energy, last)
         return offer
 
     @rule(target=sent, offer=published, who=people, energy=energies)
@@ -143,6 +151,7 @@ class OffersMachine(RuleBasedStateMachine):
         fields = one.fields
         assert isinstance(fields, CommitPurchase)
         book = self.books[fields.offer]
+        assert self.outcomes[one.id] <= book.sells_until
         assert book.is_open and fields.buyer != ident(self.sellers[fields.declaration])
         book.sold += fields.energy
         expected = Purchase(fields.offer, fields.buyer, POINT, fields.energy, 7)

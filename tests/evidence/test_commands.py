@@ -42,8 +42,8 @@ FROZEN = {
     303: "CommitPurchase(bytes32 purchase,bytes32 offer,bytes32 declaration,bytes32 buyer,bytes32 point,uint64 energy)",
     304: "WithdrawOffer(bytes32 offer,bytes32 declaration,bytes32 seller)",
     305: "CloseOffer(bytes32 offer,bytes32 declaration)",
-    601: "RecordSettlement(bytes32 area,uint32 day,uint32 version,bytes32 root,bytes32 previous,uint64 produced,"
-    "uint64 consumed,uint64 allocated,uint64 fedIn,uint64 supplied)",
+    601: "RecordSettlement(bytes32 area,uint32 day,uint32 version,uint32 count,bytes32 root,bytes32 previous,"
+    "uint64 produced,uint64 consumed,uint64 allocated,uint64 fedIn,uint64 supplied)",
     701: "RecordInvoice(bytes32 issuer,bytes32 series,uint64 number,bytes32 document,bytes32 corrects)",
 }
 ENVELOPE = (

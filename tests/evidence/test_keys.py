@@ -38,6 +38,15 @@ def test_signatures_are_accepted_as_the_textbook_says(vector: Any) -> None:
     assert key.verifies(digest, signature) is vector["accepted"]
 
 
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_bounds_of_r_and_s(algorithm: Algorithm) -> None:
+    n = CURVES[algorithm][3]
+    for r, s, good in ((1, 1, True), (n - 1, n // 2, True), (0, 1, False), (1, 0, False), (n, 1, False)):
+        assert is_canonical(algorithm, r.to_bytes(32, "big") + s.to_bytes(32, "big")) is good
+    assert not is_canonical(algorithm, (1).to_bytes(32, "big") + (n // 2 + 1).to_bytes(32, "big"))
+    assert not is_canonical(3, (1).to_bytes(32, "big") * 2)
+
+
 def test_p256_vector_of_rfc_6979() -> None:
     """A.2.5, SHA-256, message "sample"; its s is high and comes out lowered."""
     secret = bytes.fromhex("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721")

@@ -131,7 +131,7 @@ PUBLISH = PublishOffer(ident("new offer"), ident("metered"), ident("alice"), 2_0
 COMMIT = CommitPurchase(ident("new purchase"), ident("offer"), ident("metered"), ident("bob"), POINT, 3_000)
 WITHDRAW = WithdrawOffer(ident("offer"), ident("metered"), ident("alice"))
 CLOSE = CloseOffer(ident("offer that is over"), ident("metered"))
-SETTLE = RecordSettlement(AREA, DAY, 2, ident("second root"), ident("first root"), 9_000, 8_000, 3_000, 6_000, 5_000)
+SETTLE = RecordSettlement(AREA, DAY, 2, 7, ident("second root"), ident("first root"), 9_000, 8_000, 3_000, 6_000, 5_000)
 INVOICE = RecordInvoice(ident("issuer"), ident("series"), 2, ident("document"), ZERO)
 
 SUCCEEDING: tuple[tuple[Fields, tuple[SoftwareKey, ...]], ...] = (

@@ -123,7 +123,7 @@ def _domain(domain: eip712.Domain) -> dict[str, Any]:
 
 
 def _command(sent: Command) -> dict[str, Any]:
-    names, _ = layout(type(sent.fields))
+    names = layout(type(sent.fields)).names
     return {
         "kind": type(sent.fields).__name__,
         "number": sent.fields.KIND,

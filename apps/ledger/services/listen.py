@@ -10,6 +10,7 @@ from apps.ledger.consumers import Consumer, Told, consumers
 from apps.ledger.ledgers import get_ledger
 from apps.ledger.models import Command, Cursor, Event, Stream, Transaction
 from evidence import commands
+from evidence.commands import Fields
 from ledger_adapters import base
 from ledger_adapters.base import LedgerAdapter
 from ledger_adapters.contract import Code
@@ -29,13 +30,15 @@ def listen(ledger: str) -> int:
         events = adapter.events(cursor.position, AT_ONCE)
         with transaction.atomic():
             locked = Cursor.objects.select_for_update().get(pk=cursor.pk)
-            if locked.position == cursor.position:
+            # Another listener may have stored the first of these; what is missing has to be asked for again.
+            is_next = locked.position == cursor.position
+            if is_next:
                 _store(ledger, events)
                 locked.position += len(events)
                 locked.save(update_fields=["position"])
                 total += len(events)
         cursor = locked
-        if len(events) < AT_ONCE:
+        if is_next and len(events) < AT_ONCE:
             return total
 
 
@@ -108,27 +111,42 @@ def consume(ledger: str) -> None:
             while _consume_next(ledger, consumer):
                 pass
         except Exception:
-            # Whatever broke, its transaction is rolled back and the same event comes again at the next sweep.
+            # Its transaction is rolled back, and the same events come again at the next sweep.
             logger.exception("consumer_failed", ledger=ledger, consumer=consumer.name)
 
 
 def _consume_next(ledger: str, consumer: Consumer) -> bool:
+    """Whether there may be more to hear."""
     with transaction.atomic():
         Cursor.objects.get_or_create(ledger=ledger, reader=consumer.name)
         cursor = Cursor.objects.select_for_update().get(ledger=ledger, reader=consumer.name)
         events = list(Event.objects.filter(ledger=ledger, position__gte=cursor.position).order_by("position")[:AT_ONCE])
+        taken = 0
         for event in events:
-            _tell(consumer, event)
-        if events:
-            cursor.position = events[-1].position + 1
+            if not _take(consumer, event):
+                break
+            taken += 1
+            cursor.position = event.position + 1
+        if taken:
             cursor.save(update_fields=["position"])
-    return bool(events)
+    return taken > 0 and taken == len(events)
 
 
-def _tell(consumer: Consumer, event: Event) -> None:
+def _take(consumer: Consumer, event: Event) -> bool:
+    """Whether the consumer did its part. If it failed nothing of it stands, and the event comes again next time."""
     kind = commands.KINDS.get(event.kind)
     if kind is None or kind not in consumer.confirmed:
-        return
+        return True
+    try:
+        with transaction.atomic():
+            _tell(consumer, kind, event)
+    except Exception:
+        logger.exception("consumer_failed", ledger=event.ledger, consumer=consumer.name, position=event.position)
+        return False
+    return True
+
+
+def _tell(consumer: Consumer, kind: type[Fields], event: Event) -> None:
     fields = commands.Command.from_bytes(bytes(event.envelope)).fields
     told = Told(event.ledger, event.position, bytes(event.command_id), fields, Code(event.code), event.time)
     if told.is_applied:

@@ -47,6 +47,11 @@ def push(ledger: str) -> None:
                 push_lane(claim)
             except LostLane:
                 logger.warning("lane_lost", ledger=ledger, lane=lane)
+            except Transient as error:
+                logger.warning("ledger_away", ledger=ledger, lane=lane, error=str(error))
+            except Exception:
+                # A defect in what one lane holds must not keep the others from theirs.
+                logger.exception("lane_failed", ledger=ledger, lane=lane)
             finally:
                 Lane.objects.filter(ledger=ledger, number=lane, token=claim.token).update(leased_until=None)
 

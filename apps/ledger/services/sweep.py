@@ -1,14 +1,23 @@
 """One round of everything: what a wake-up and the periodic sweep do."""
 
+import structlog
+
 from apps.ledger.choices import CommandState
 from apps.ledger.models import Command
 from apps.ledger.services.listen import consume, listen
 from apps.ledger.services.push import push
+from ledger_adapters.exceptions import Transient
+
+logger = structlog.get_logger(__name__)
 
 
 def sweep(ledger: str) -> None:
+    """What was heard is consumed even while the ledger itself is away."""
     push(ledger)
-    listen(ledger)
+    try:
+        listen(ledger)
+    except Transient as error:
+        logger.warning("ledger_away", ledger=ledger, error=str(error))
     consume(ledger)
 
 

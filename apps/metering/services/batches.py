@@ -34,19 +34,21 @@ def accept_batch(statement: Statement, signature: bytes, content: Sequence[Readi
     """Store a device's batch. Raises `BatchRefused`, naming field and rule, and then nothing is stored."""
     key = _signing_key(statement, signature)
     device = key.device
-    known = _known(device, statement)
+    known = _known(device, statement, content)
     if known is not None:
         return Accepted(known, is_new=False)
     points = {bytes(point.ledger_id): point for point in device.points.select_related("plant")}
     day = check_content(device.area, statement, content, points)
     secrets = secrets_of(points.values(), day)
+    if any(reading.point not in secrets for reading in content):
+        raise BatchRefused(Violation("series", "no_occupant", _("Nobody occupied the metering point on this day.")))
     if batch_root(content, secrets) != statement.root:
         raise BatchRefused(Violation("statement.root", "wrong_root", _("The readings do not have this root.")))
     readings.prepare_partitions(statement.start, statement.end)
     rows = [readings.Row(points[r.point].pk, r.register, r.slot, r.value, r.quality) for r in content]
     with transaction.atomic():
         locked = Device.objects.select_for_update().get(pk=device.pk)
-        known = _known(locked, statement)
+        known = _known(locked, statement, content)
         if known is not None:
             return Accepted(known, is_new=False)
         _check_rising(locked, statement)
@@ -75,14 +77,23 @@ def _signing_key(statement: Statement, signature: bytes) -> DeviceKey:
     return key
 
 
-def _known(device: Device, statement: Statement) -> Batch | None:
+def _known(device: Device, statement: Statement, content: Sequence[Reading]) -> Batch | None:
     batch = Batch.objects.filter(signer=device.ledger_id, sequence=statement.sequence).first()
-    if batch is not None and batch.statement != statement:
+    if batch is not None and not (batch.statement == statement and _has_content(batch, content)):
         raise BatchRefused(
             Violation("statement.sequence", "sequence_reused", _("This sequence number was used for other content.")),
             status=409,
         )
     return batch
+
+
+def _has_content(batch: Batch, content: Sequence[Reading]) -> bool:
+    """Compared row by row: the statement alone says nothing about the readings that came with it this time."""
+    found = MeteringPoint.objects.filter(ledger_id__in={reading.point for reading in content})
+    ids = {bytes(ledger_id): pk for pk, ledger_id in found.values_list("pk", "ledger_id")}
+    stored = readings.of_batches(batch.area_id, [batch.pk], batch.start, batch.end).get(batch.pk, [])
+    given = [(ids.get(r.point, 0), r.register, r.slot, r.value, r.quality) for r in content]
+    return sorted(stored) == sorted(given)
 
 
 def _check_rising(device: Device, statement: Statement) -> None:
@@ -103,8 +114,10 @@ def check_content(
         raise BatchRefused(Violation("statement.count", "wrong_count", _("The number of readings differs.")))
     if statement.end > timezone.now().timestamp():
         raise BatchRefused(Violation("statement.end", "in_the_future", _("A reading lies in the future.")))
+    if statement.start >= statement.end:
+        raise BatchRefused(Violation("statement.end", "empty_window", _("The statement ends before it starts.")))
     day = local_day(statement.start, area.zone)
-    if statement.start >= statement.end or local_day(statement.end - 1, area.zone) != day:
+    if local_day(statement.end - 1, area.zone) != day:
         raise BatchRefused(Violation("statement.end", "more_than_a_day", _("A batch lies within one local day.")))
     before = b""
     violations: list[Violation] = []
@@ -186,5 +199,8 @@ def store_batch(
         signature=signature,
         grade=grade,
     )
+    # Another device, or an importer, may write to the same points: versions are counted one after another.
+    points = MeteringPoint.objects.select_for_update(no_key=True).filter(pk__in={row.point for row in rows})
+    list(points.order_by("pk").values_list("pk"))
     readings.write(area.pk, batch.pk, rows)
     return batch

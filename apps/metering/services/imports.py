@@ -1,17 +1,19 @@
 """Bring in readings that no meter signed: the operator who imports them signs instead."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
-from itertools import groupby
+from collections import defaultdict
+from collections.abc import Mapping
 
 from django.db import transaction
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
 from apps.accounts.models import Party
 from apps.accounts.services.parties import signer_of
 from apps.assets.models import MarketArea, MeteringPoint
 from apps.metering import readings
 from apps.metering.choices import Grade
+from apps.metering.exceptions import BatchRefused, Violation
 from apps.metering.models import Batch
 from apps.metering.services.batches import check_content, secrets_of, store_batch
 from evidence.keys import SoftwareKey
@@ -27,29 +29,36 @@ def import_series(area: MarketArea, importer: Party, series: Mapping[MeteringPoi
 
     All or nothing: raises `BatchRefused`, naming the reading and the rule.
     """
-    days = {
-        (point, day): content for point, registers in series.items() for day, content in _by_day(area, point, registers)
-    }
-    slots = [reading.slot for content in days.values() for reading in content]
-    readings.prepare_partitions(min(slots), max(slots) + area.slot_seconds)
+    days = _days(area, series)
+    if not days:
+        return 0
+    _prepare_partitions(area, series)
     key = signer_of(importer)
     with transaction.atomic():
         Party.objects.select_for_update().get(pk=importer.pk)
         sequence = _last_sequence(importer)
-        for number, ((point, day), content) in enumerate(days.items(), sequence + 1):
+        for number, (point, day, content) in enumerate(days, sequence + 1):
             _store(area, importer, key, number, point, day, content, Grade.OPERATOR_SIGNED)
     return len(days)
 
 
-def _by_day(area: MarketArea, point: MeteringPoint, registers: Series) -> Iterable[tuple[dt.date, list[Reading]]]:
-    content = [
-        Reading(bytes(point.ledger_id), register, slot, value)
-        for register, values in registers.items()
-        for slot, value in values.items()
-    ]
-    content.sort(key=lambda reading: (local_day(reading.slot, area.zone), reading.register, reading.slot))
-    for day, found in groupby(content, key=lambda reading: local_day(reading.slot, area.zone)):
-        yield day, list(found)
+def _days(
+    area: MarketArea, series: Mapping[MeteringPoint, Series]
+) -> list[tuple[MeteringPoint, dt.date, list[Reading]]]:
+    """Readings by metering point and local day, in ascending order of their leaves."""
+    days = []
+    for point, registers in series.items():
+        by_day: dict[dt.date, list[Reading]] = defaultdict(list)
+        for register, values in sorted(registers.items()):
+            for slot, value in sorted(values.items()):
+                by_day[local_day(slot, area.zone)].append(Reading(bytes(point.ledger_id), register, slot, value))
+        days += [(point, day, content) for day, content in sorted(by_day.items())]
+    return days
+
+
+def _prepare_partitions(area: MarketArea, series: Mapping[MeteringPoint, Series]) -> None:
+    slots = [slot for registers in series.values() for values in registers.values() for slot in values]
+    readings.prepare_partitions(min(slots), max(slots) + area.slot_seconds)
 
 
 def _last_sequence(importer: Party) -> int:
@@ -67,6 +76,9 @@ def _store(
     grade: Grade,
 ) -> None:
     secrets = secrets_of([point], day)
+    if bytes(point.ledger_id) not in secrets:
+        message = _("Nobody occupied %(point)s on %(day)s, or the secret of its readings was erased.")
+        raise BatchRefused(Violation("readings", "no_occupant", message % {"point": point.code, "day": day}))
     slots = [reading.slot for reading in content]
     statement = Statement(
         bytes(importer.ledger_id),
@@ -87,13 +99,15 @@ def _store(
 
 def store_substitutes(area: MarketArea, decider: Party, series: Mapping[MeteringPoint, Series]) -> int:
     """Store substitute values that `decider` answers for; returns how many batches."""
+    days = _days(area, series)
+    if not days:
+        return 0
+    _prepare_partitions(area, series)
     key = signer_of(decider)
     with transaction.atomic():
         Party.objects.select_for_update().get(pk=decider.pk)
-        number = _last_sequence(decider)
-        for point, registers in series.items():
-            for day, content in _by_day(area, point, registers):
-                number += 1
-                marked = [Reading(r.point, r.register, r.slot, r.value, Quality.SUBSTITUTE) for r in content]
-                _store(area, decider, key, number, point, day, marked, Grade.SUBSTITUTE)
-    return number
+        sequence = _last_sequence(decider)
+        for number, (point, day, content) in enumerate(days, sequence + 1):
+            marked = [Reading(r.point, r.register, r.slot, r.value, Quality.SUBSTITUTE) for r in content]
+            _store(area, decider, key, number, point, day, marked, Grade.SUBSTITUTE)
+    return len(days)

@@ -25,7 +25,6 @@ def who(context: RequestContext) -> dict[str, Any]:
     utilities = {_utility(membership.party).name for membership in memberships}
     return {
         "utilities": sorted(utilities),
-        "name": request.user.get_short_name(),
         "role": _role(viewer_of(request)),
         "email": request.user.email,
     }

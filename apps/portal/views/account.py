@@ -20,7 +20,7 @@ from apps.portal.records import seals_of, short
 @require_http_methods(["GET", "HEAD", "POST"])
 @for_viewer
 def account(request: HttpRequest, viewer: Viewer) -> HttpResponse:
-    user = User.objects.get(pk=request.user.pk)
+    user = User.objects.get(email=request.user.get_username())
     form = AccountForm(request.POST or None, instance=user)
     if request.method == "POST" and form.is_valid():
         form.save()
@@ -30,7 +30,7 @@ def account(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     memberships = list(
         user.memberships.select_related("party__utility").prefetch_related(current).order_by("party__name")
     )
-    seals = seals_of([membership.party for membership in memberships])
+    seals = seals_of([membership.party for membership in memberships], linked=False)
     context = {
         "form": form,
         "memberships": [

@@ -55,8 +55,8 @@ def _table(found: list[Invoice], *, with_customer: bool) -> Table:
 
 def _visible(viewer: Viewer) -> QuerySet[Invoice]:
     """With the document, which pages about one invoice show."""
-    return selectors.invoices(viewer).defer(None).defer("pdf").select_related(
-        "series", "area__utility", "party", "point"
+    return (
+        selectors.invoices(viewer).defer(None).defer("pdf").select_related("series", "area__utility", "party", "point")
     )
 
 
@@ -126,9 +126,7 @@ def verify(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
 
 def _grades(grades: dict[int, int]) -> Table:
     """The Wh behind the invoice by grade of evidence, grades without energy included."""
-    rows = tuple(
-        (str(grade.label).capitalize(), kwh_number(grades.get(grade.value, 0), fixed=True)) for grade in Grade
-    )
+    rows = tuple((str(grade.label).capitalize(), kwh_number(grades.get(grade.value, 0), fixed=True)) for grade in Grade)
     columns = (Column(_("Evidence")), Column(_("kWh"), numeric=True))
     total = (_("Together"), kwh_number(sum(grades.values()), fixed=True))
     return Table(_("How the readings behind it are evidenced"), columns, rows, total)

@@ -14,7 +14,7 @@ from apps.accounts.permissions import Viewer
 from apps.ledger.models import Command
 from apps.portal.access import for_viewer
 from apps.portal.overview import overviews
-from apps.portal.records import field_table, kind_title, object_of, object_url, seal_of, signatures_of, zone_of
+from apps.portal.records import fields_of, kind_title, object_of, object_url, seal_of, signatures_of, zone_of
 from apps.portal.selectors import utilities_overseen
 from apps.web.templatetags.components import ledger_seal
 
@@ -33,7 +33,7 @@ def record(request: HttpRequest, viewer: Viewer, command_id: str) -> HttpRespons
         "thing_url": object_url(thing),
         "zone": zone_of(thing),
         "told": told,
-        "fields": field_table(command),
+        "fields": fields_of(command),
         "signatures": signatures_of(command, viewer),
         "transaction": bytes(command.transaction.transaction_id).hex() if command.transaction else "",
         "ledger": command.stream.ledger,
@@ -67,5 +67,5 @@ def ledger(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     aliases = sorted({utility.ledger for utility in utilities_overseen(viewer)})
     if not aliases:
         raise Http404("nothing to oversee")
-    context = {"overviews": [overview for overview in overviews(aliases)], "now": timezone.now(), "title": _("Ledger")}
+    context = {"overviews": list(overviews(aliases)), "now": timezone.now(), "title": _("Ledger")}
     return render(request, "portal/ledger.html", context)

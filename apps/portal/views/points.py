@@ -1,5 +1,6 @@
 """Metering points: the list, a point's day, its readings as a file."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Prefetch
@@ -18,11 +19,11 @@ from apps.portal.days import chosen_day
 from apps.portal.energy import energy_table, own_energy
 from apps.portal.links import link, point_url
 from apps.portal.lists import page_of, shown
-from apps.portal.points import anchored_batches, correction_table, csv_of, grade_table, picture_of, worst_grade
+from apps.portal.points import anchored_batches, correction_table, csv_of, evidence_sentence, grade_table, picture_of
 from apps.portal.records import seals
 from apps.portal.selectors import own_points, visible_points
 from apps.web.components import Column, Table
-from apps.web.formatting import local_datetime
+from apps.web.formatting import NBSP, decimal_text, local_datetime
 from apps.web.pictures import load_curve, load_table
 
 
@@ -52,11 +53,17 @@ def _point_table(shown_points: Any, *, with_customer: bool) -> Table:
         if with_customer:
             row.append(str(point.party))
         rows.append((*row, _plant(point), _devices(point)))
-    return Table(_("Metering points"), tuple(columns), tuple(rows))
+    return Table(_("What is measured where"), tuple(columns), tuple(rows))
 
 
 def _plant(point: MeteringPoint) -> str:
     return f"{point.plant}, {point.plant.get_technology_display()}" if hasattr(point, "plant") else ""
+
+
+def _power(point: MeteringPoint) -> str:
+    if not hasattr(point, "plant"):
+        return ""
+    return f"{decimal_text(Decimal(point.plant.power_w).scaleb(-3), most=3)}{NBSP}kW"
 
 
 def _devices(point: MeteringPoint) -> str:
@@ -73,6 +80,7 @@ def point(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
     context: dict[str, Any] = {
         "point": found,
         "plant": getattr(found, "plant", None),
+        "power": _power(found),
         "devices": found.devices.order_by("name"),
         "is_own": found.party_id in viewer.own,
     }
@@ -87,7 +95,7 @@ def point(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
             "curve": load_curve(curve) if curve else None,
             "curve_table": load_table(curve) if curve else None,
             "grades": grade_table(versions),
-            "grade": worst_grade(versions),
+            "evidence": evidence_sentence(versions),
             "corrections": correction_table(versions, found),
             "seals": list(seals(anchors).values()),
         }

@@ -13,11 +13,12 @@ from apps.accounting.selectors import dues
 from apps.accounts.permissions import Viewer
 from apps.assets.models import MarketArea, MeteringPoint
 from apps.metering.selectors import latest_day
-from apps.portal.access import viewer_of
+from apps.portal.access import for_viewer, viewer_of
 from apps.portal.bills import bill_so_far
 from apps.portal.days import chosen_day
-from apps.portal.dues import due_table
+from apps.portal.dues import balance_sentence, due_table
 from apps.portal.energy import energy_table, own_energy
+from apps.portal.lists import page_of, shown
 from apps.portal.selectors import last_settled_day, own_points
 from apps.portal.today import charts, flow_picture, sentence, today
 from apps.web.pictures import bill_bar, day_chart, day_table, flow_diagram, flow_table
@@ -65,6 +66,7 @@ def _dashboard(request: HttpRequest, viewer: Viewer, points: Sequence[MeteringPo
         "other_areas": others,
         "energy": energy_table(own_energy(viewer, points)),
         "dues": due_table(items[:DUES_SHOWN], viewer),
+        "balance": balance_sentence(items),
         "more_dues": max(0, len(items) - DUES_SHOWN),
     }
     newest = last_settled_day(area) or latest_day(here)
@@ -72,6 +74,20 @@ def _dashboard(request: HttpRequest, viewer: Viewer, points: Sequence[MeteringPo
         return context
     days = chosen_day(request, newest)
     return context | {"days": days} | _day(area, here, days.shown)
+
+
+@require_safe
+@for_viewer
+def all_dues(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    items = dues(viewer)
+    page = page_of(request, items)
+    context = {
+        "page": page,
+        "shown": shown(page),
+        "table": due_table(list(page.object_list), viewer),
+        "balance": balance_sentence(items),
+    }
+    return render(request, "portal/dues.html", context)
 
 
 def _areas(request: HttpRequest, points: Sequence[MeteringPoint]) -> tuple[MarketArea, list[MarketArea]]:

@@ -180,6 +180,7 @@ def _store(day: Day, waterfall: Waterfall) -> Settlement:
             bytes(area.ledger_id),
             day_number(day.day),
             settlement.version,
+            len(trees),
             settlement.root,
             bytes(previous.root) if previous else ZERO,
             settlement.produced_wh,

@@ -1,5 +1,5 @@
 CREATE TABLE head (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     size bigint NOT NULL,
     time bigint NOT NULL,
     checkpoint text NOT NULL

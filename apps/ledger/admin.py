@@ -1,0 +1,114 @@
+"""The outbox and what the ledger said: for superusers, to look at. Staff have a page of the portal for it."""
+
+from typing import Any, TypeVar
+
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from apps.ledger.messages import reason
+from apps.ledger.models import Attempt, Command, Cursor, Event, Lane, Stream, Transaction
+from evidence.commands.kinds import KINDS
+
+M = TypeVar("M", bound=Model)
+
+
+def _kind_name(kind: int) -> str:
+    return KINDS[kind].__name__ if kind in KINDS else str(kind)
+
+
+class LookOnly(admin.ModelAdmin[M]):
+    """Django's own permissions decide who looks; nobody changes anything here."""
+
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Stream)
+class StreamAdmin(LookOnly[Stream]):
+    list_display = ("__str__", "ledger", "lane", "length", "stopped_by")
+    list_filter = ("ledger", "lane", ("parked_by", admin.EmptyFieldListFilter))
+    list_select_related = ("parked_by",)
+    fields = ("ledger", "lane", "length", "stopped_by")
+
+    @admin.display(description=_("stopped by"), empty_value="")
+    def stopped_by(self, stream: Stream) -> str | None:
+        return _kind_name(stream.parked_by.kind) if stream.parked_by else None
+
+
+@admin.register(Lane)
+class LaneAdmin(LookOnly[Lane]):
+    list_display = ("__str__", "token", "leased_until")
+    list_filter = ("ledger",)
+
+
+@admin.register(Transaction)
+class TransactionAdmin(LookOnly[Transaction]):
+    list_display = ("__str__", "ledger", "lane", "state", "created_at")
+    list_filter = ("ledger", "state", "lane")
+    fields = ("ledger", "lane", "state", "created_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Transaction]:
+        return super().get_queryset(request).defer("payload")
+
+
+@admin.register(Attempt)
+class AttemptAdmin(LookOnly[Attempt]):
+    list_display = ("transaction", "result", "message", "started_at", "ended_at")
+    list_filter = ("result",)
+    list_select_related = ("transaction",)
+    fields = ("transaction", "result", "message", "started_at", "ended_at")
+
+
+@admin.register(Command)
+class CommandAdmin(LookOnly[Command]):
+    list_display = ("__str__", "kind_name", "state", "outcome", "event", "stream", "position", "created_at")
+    list_filter = ("state", "kind")
+    list_select_related = ("stream",)
+    date_hierarchy = "created_at"
+    fields = ("hex", "kind_name", "stream", "position", "state", "outcome", "event", "created_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Command]:
+        return super().get_queryset(request).defer("envelope")
+
+    @admin.display(description=_("command"))
+    def hex(self, command: Command) -> str:
+        return bytes(command.command_id).hex()
+
+    @admin.display(description=_("kind"), ordering="kind")
+    def kind_name(self, command: Command) -> str:
+        return _kind_name(command.kind)
+
+    @admin.display(description=_("refused because"), empty_value="")
+    def outcome(self, command: Command) -> str | None:
+        return reason(command.code) if command.code else None
+
+
+@admin.register(Event)
+class EventAdmin(LookOnly[Event]):
+    list_display = ("position", "ledger", "kind_name", "code", "time")
+    list_filter = ("ledger", "kind")
+    fields = ("ledger", "position", "kind_name", "code", "time")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        return super().get_queryset(request).defer("envelope")
+
+    @admin.display(description=_("kind"), ordering="kind")
+    def kind_name(self, event: Event) -> str:
+        return _kind_name(event.kind)
+
+
+@admin.register(Cursor)
+class CursorAdmin(LookOnly[Cursor]):
+    list_display = ("ledger", "reader", "position")
+    list_filter = ("ledger",)

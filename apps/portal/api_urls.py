@@ -1,0 +1,9 @@
+"""Addresses of the public API, version 1."""
+
+from django.urls import path
+
+from apps.metering.api import MeterBatches
+
+urlpatterns = [
+    path("meter-batches", MeterBatches.as_view(), name="meter-batches"),
+]

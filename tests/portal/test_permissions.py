@@ -1,0 +1,108 @@
+"""Every address of the portal, asked for by everybody."""
+
+from collections.abc import Callable
+
+import pytest
+from django.urls import reverse
+
+from apps.offers.models import Offer, Purchase
+from apps.portal.urls import urlpatterns
+from tests.portal.world import PEOPLE, World
+
+LOGIN = 302
+
+# Name of the page, its arguments, and what each gets:   guest alice bob outsider clerk auditor
+PAGES: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, int, int, int]]] = [
+    ("start", lambda w: [], (200, 200, 200, 200, 200, 200)),
+    ("dues", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
+    ("points", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
+    ("point", lambda w: [w.alice_point.pk], (LOGIN, 200, 404, 404, 200, 200)),
+    ("readings_csv", lambda w: [w.alice_point.pk], (LOGIN, 200, 404, 404, 200, 200)),
+    ("offers", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
+    ("new_offer", lambda w: [w.declaration.pk], (LOGIN, 200, 403, 404, 403, 403)),
+    ("offer", lambda w: [w.offer.pk], (LOGIN, 200, 200, 404, 200, 200)),
+    ("change_offer", lambda w: [w.draft.pk], (LOGIN, 200, 404, 404, 404, 404)),
+    ("buy", lambda w: [w.offer.pk], (LOGIN, 403, 200, 404, 403, 403)),
+    ("purchase", lambda w: [w.purchase.pk], (LOGIN, 200, 200, 404, 200, 200)),
+    ("invoices", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
+    ("invoice", lambda w: [w.invoice.pk], (LOGIN, 404, 200, 404, 200, 200)),
+    ("invoice_pdf", lambda w: [w.invoice.pk], (LOGIN, 404, 200, 404, 200, 200)),
+    ("invoice_json", lambda w: [w.invoice.pk], (LOGIN, 404, 200, 404, 200, 200)),
+    ("verify", lambda w: [w.invoice.pk], (LOGIN, 404, 200, 404, 200, 200)),
+    ("bundle", lambda w: [w.invoice.pk], (LOGIN, 404, 200, 404, 200, 200)),
+    ("anchors", lambda w: [w.invoice.pk], (LOGIN, 404, 200, 404, 200, 200)),
+    ("ledger", lambda w: [], (LOGIN, 404, 404, 404, 200, 200)),
+    ("record", lambda w: [bytes(w.purchase.command_id or b"").hex()], (LOGIN, 200, 200, 404, 200, 200)),
+    ("seal", lambda w: [bytes(w.purchase.command_id or b"").hex()], (LOGIN, 200, 200, 404, 200, 200)),
+    ("account", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
+]
+
+# The same for what is sent: alice's own draft, alice's open offer.
+ACTIONS: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, int, int, int]]] = [
+    ("publish", lambda w: [w.draft.pk], (LOGIN, 302, 404, 404, 404, 404)),
+    ("discard", lambda w: [w.draft.pk], (LOGIN, 302, 404, 404, 404, 404)),
+    ("withdraw", lambda w: [w.offer.pk], (LOGIN, 302, 403, 404, 403, 403)),
+]
+
+
+def test_the_tables_name_every_address() -> None:
+    assert sorted(name for name, *_ in PAGES + ACTIONS) == sorted(str(pattern.name) for pattern in urlpatterns)
+
+
+@pytest.mark.parametrize(("name", "arguments", "statuses"), PAGES, ids=[page[0] for page in PAGES])
+def test_who_may_see_a_page(
+    world: World, name: str, arguments: Callable[[World], list[object]], statuses: tuple[int, ...]
+) -> None:
+    url = reverse(f"portal:{name}", args=arguments(world))
+    found = {person: world.client(person).get(url).status_code for person in PEOPLE}
+    assert found == dict(zip(PEOPLE, statuses, strict=True))
+
+
+@pytest.mark.parametrize(("name", "arguments", "statuses"), ACTIONS, ids=[action[0] for action in ACTIONS])
+def test_who_may_act(
+    world: World, name: str, arguments: Callable[[World], list[object]], statuses: tuple[int, ...]
+) -> None:
+    url = reverse(f"portal:{name}", args=arguments(world))
+    wanted = dict(zip(PEOPLE, statuses, strict=True))
+    # The one who may comes last: whatever the others tried has changed nothing before.
+    for person in sorted(PEOPLE, key=lambda person: person == "alice"):
+        before = list(Offer.objects.order_by("pk").values())
+        response = world.client(person).post(url)
+        assert response.status_code == wanted[person], person
+        if person == "guest":
+            assert response.headers["Location"].startswith("/accounts/login/")
+        if person != "alice":
+            assert list(Offer.objects.order_by("pk").values()) == before
+    assert list(Offer.objects.order_by("pk").values()) != before
+
+
+@pytest.mark.parametrize("name", ["publish", "discard", "withdraw"])
+def test_a_look_changes_nothing(world: World, name: str) -> None:
+    response = world.client("alice").get(reverse(f"portal:{name}", args=[world.draft.pk]))
+    assert response.status_code == 405
+
+
+@pytest.mark.parametrize("person", ["alice", "outsider", "clerk", "auditor"])
+def test_nobody_else_buys_alices_offer(world: World, person: str) -> None:
+    before = Purchase.objects.count()
+    form = {"energy_wh": "1", "point": str(world.bob_point.pk), "token": "once"}
+    response = world.client(person).post(reverse("portal:buy", args=[world.offer.pk]), form)
+    assert response.status_code == (404 if person == "outsider" else 403)
+    assert Purchase.objects.count() == before
+
+
+def test_nobody_buys_for_a_point_of_somebody_else(world: World) -> None:
+    before = Purchase.objects.count()
+    form = {"energy_wh": "1", "point": str(world.alice_point.pk), "token": "once"}
+    response = world.client("bob").post(reverse("portal:buy", args=[world.offer.pk]), form)
+    assert "Choose one of your metering points in this market area." in response.content.decode()
+    assert Purchase.objects.count() == before
+
+
+def test_a_guest_is_sent_to_sign_in_and_back(world: World) -> None:
+    response = world.client("guest").get("/offers/")
+    assert response.headers["Location"] == "/accounts/login/?next=/offers/"
+
+
+def test_a_record_without_an_object_is_nobodys(world: World) -> None:
+    assert world.client("clerk").get(reverse("portal:record", args=["00" * 32])).status_code == 404
