@@ -24,7 +24,7 @@ TITLES: dict[str, str | Promise] = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`checks` are (name, whether it holds, what was found), in order; the first that fails is the last. Wh by grade."""
+    """`checks` are (name, whether it holds, what was found); one that fails is the last. `grades`: Wh by grade."""
 
     ok: bool
     checks: tuple[tuple[str, bool, str], ...]

@@ -216,7 +216,8 @@ def resigned(head_end: HeadEnd, **statement: int) -> bytes:
         len(readings),
         batch_root(readings, head_end.secrets),
     )
-    claimed = dataclasses.replace(true, **statement)
+    numbers: dict[str, Any] = dict(statement)
+    claimed = dataclasses.replace(true, **numbers)
 
     def change(body: dict[str, Any]) -> None:
         body["statement"] |= {name: str(value) for name, value in statement.items()}
@@ -307,22 +308,18 @@ def test_too_many_readings(head_end: HeadEnd) -> None:
     assert stored() == (0, 0)
 
 
-def remove(*path: str) -> Change:
-    def change(body: dict[str, Any]) -> None:
-        for name in path[:-1]:
-            body = body[int(name)] if isinstance(body, list) else body[name]
-        del body[path[-1]]
+def walk(body: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        body = body[int(name)] if isinstance(body, list) else body[name]
+    return body
 
-    return change
+
+def remove(*path: str) -> Change:
+    return lambda body: walk(body, path[:-1]).pop(path[-1])
 
 
 def put(value: Any, *path: str) -> Change:
-    def change(body: dict[str, Any]) -> None:
-        for name in path[:-1]:
-            body = body[int(name)] if isinstance(body, list) else body[name]
-        body[path[-1]] = value
-
-    return change
+    return lambda body: walk(body, path[:-1]).update({path[-1]: value})
 
 
 def values(change: Callable[[list[Any]], None]) -> Change:

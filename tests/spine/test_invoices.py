@@ -16,26 +16,29 @@ from apps.ledger.services.sweep import drain
 from apps.offers import services as offers
 from apps.settlement.services.settle import settle_day
 from evidence.verify import verify
-from tests.market import FEED_IN_PRICE, SUPPLY_PRICE, Market, import_day, make_market
+from tests.market import SUPPLY_PRICE, Market, import_day, make_market
 
 pytestmark = pytest.mark.django_db
 DAY = dt.date(2026, 6, 1)
 NEXT = DAY + dt.timedelta(days=1)
 PRICE = 200_000
+CAROLS = 78
+USE = {"alice": 500, "bob": 400, "carol": 70}
 
 
-def settled_market() -> Market:
-    """Alice sells 2 kWh to Bob and 1 kWh to Carol, who both want more in each slot than her surplus of 100 Wh."""
+def settled_market(hours: range = range(24), sun: range = range(8, 16)) -> Market:
+    """Alice sells all her surplus of 101 Wh an hour to Bob and Carol; people are at home in `hours` only."""
     market = make_market({"alice": 10_000, "bob": 0, "carol": 0}, slot_minutes=60)
-    sun = [0] * 8 + [601] * 8 + [0] * 8
-    import_day(market, DAY, {"alice": ([500] * 24, sun), "bob": ([400] * 24, None), "carol": ([70] * 24, None)})
+    at_home = {name: [wh if hour in hours else 0 for hour in range(24)] for name, wh in USE.items()}
+    roof = [601 if hour in sun else 0 for hour in range(24)]
+    import_day(market, DAY, {name: (use, roof if name == "alice" else None) for name, use in at_home.items()})
     declaration = offers.declare_surplus(market.plants["alice"], DAY)
     drain(DEFAULT)
     until = timezone.now() + dt.timedelta(hours=1)
-    offer = offers.draft_offer(declaration=declaration, energy_wh=808, price_micro=PRICE, open_until=until)
+    offer = offers.draft_offer(declaration=declaration, energy_wh=101 * len(sun), price_micro=PRICE, open_until=until)
     offers.publish_offer(offer)
     drain(DEFAULT)
-    for name, wh in (("bob", 500), ("carol", 308)):
+    for name, wh in (("bob", 101 * len(sun) - CAROLS), ("carol", CAROLS)):
         offers.buy(offer=offer, buyer=market.party(name), point=market.points[name], energy_wh=wh)
     drain(DEFAULT)
     offers.close_offer(offer)
@@ -60,9 +63,10 @@ def test_every_document_of_a_day_verifies_offline_and_the_books_agree() -> None:
         report = verify(evidence_bundle(invoice), trust_anchors(DEFAULT))
         assert report.figures.total_minor == invoice.total_minor
     bob = invoices[DocumentKind.INVOICE, "bob"]
-    net = round((500 * PRICE + (24 * 400 - 500) * SUPPLY_PRICE) / 10_000_000)
+    bobs = 808 - CAROLS
+    net = round((bobs * PRICE + (24 * 400 - bobs) * SUPPLY_PRICE) / 10_000_000)
     assert (bob.net_minor, bob.vat_minor) == (net, round(net * 0.19))
     credit = invoices[DocumentKind.CREDIT_NOTE, "alice"]
-    assert credit.total_minor == round((808 * PRICE + 0 * FEED_IN_PRICE) / 10_000_000)
+    assert credit.total_minor == round(808 * PRICE / 10_000_000)
     balance = Posting.objects.filter(account__party=bob.party).aggregate(nano=Sum("nano"))["nano"]
     assert balance == bob.total_minor * 10_000_000

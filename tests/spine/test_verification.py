@@ -29,7 +29,8 @@ pytestmark = pytest.mark.django_db
 
 
 def billed(kind: str, name: str) -> Invoice:
-    market = settled_market()
+    """A day with little in it, so that each of its bytes can be changed."""
+    market = settled_market(range(8, 11), range(8, 10))
     bill_area(market.area, DAY, NEXT)
     drain(DEFAULT)
     return Invoice.objects.get(kind=kind, party__name=name)

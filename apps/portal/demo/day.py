@@ -22,6 +22,7 @@ from apps.metering.services.anchors import anchor_batches
 from apps.offers import services as offers
 from apps.offers.choices import OfferStatus
 from apps.offers.models import Declaration, Offer, Purchase
+from apps.portal.demo.exceptions import DemoError
 from apps.portal.demo.street import HOMES, PURCHASES, Home
 from apps.portal.demo.waiting import wait_for_ledger, wait_until
 from apps.settlement.models import Settlement
@@ -80,7 +81,9 @@ class Clerk:
         if not settled_days(self.area, pending=True).filter(day=day).exists():
             settle_day(self.area, day)
         self.wait()
-        settled = current_settlements(self.area.pk, day, day + ONE_DAY)[day]
+        settled = current_settlements(self.area.pk, day, day + ONE_DAY).get(day)
+        if settled is None:
+            raise DemoError(f"The ledger did not take the settlement of {day}.")
         self.say(
             f"  settled: {kwh(settled.produced_wh)} made, {kwh(settled.allocated_wh)} of it used in the street,"
             f" {kwh(settled.fed_in_wh)} fed in; {kwh(settled.supplied_wh)} came from the utility"

@@ -2,11 +2,11 @@
 
 import datetime as dt
 import json
-import logging
 import os
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.portal.demo import stage
 from apps.portal.demo.checks import Findings
+from apps.portal.demo.console import hush
 from apps.portal.demo.exceptions import DemoError
 from energymarket.supervisor.places import Places
 from energymarket.supervisor.processes import SupervisorError
@@ -39,8 +40,7 @@ class Command(BaseCommand):
     def handle(self, *, once: bool, day: dt.date | None, **options: Any) -> None:
         if day is not None and not once:
             raise CommandError("--day goes with --once.")
-        # Every wake-up of a worker would be a line between ours.
-        logging.getLogger("django_structlog").setLevel(logging.WARNING)
+        hush()
         if once:
             self.do_once(day)
         else:
@@ -64,8 +64,10 @@ class Command(BaseCommand):
             findings = stage.run_once(lambda line: self.stderr.write(line), day)
         except KeyboardInterrupt:
             findings.failures.append("interrupted")
-        except (DemoError, SupervisorError, *stage.NotYet) as error:
-            findings.failures.append(str(error))
+        except Exception as error:
+            # Whoever started this reads the last line, whatever went wrong.
+            traceback.print_exc()
+            findings.failures.append(f"{type(error).__name__}: {error}")
         interrupted = findings.failures == ["interrupted"]
         if findings.failures and not interrupted:
             self.stderr.write(f"The data folder is kept: {settings.DATA_DIR}")

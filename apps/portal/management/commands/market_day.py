@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.portal.demo.checks import check_day
+from apps.portal.demo.console import hush
 from apps.portal.demo.day import Clerk
 from apps.portal.demo.exceptions import DemoError
 from apps.portal.demo.market import find_market
@@ -25,6 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--check", action="store_true", help="only check a settled day, and print the result")
 
     def handle(self, *, day: dt.date, check: bool, **options: Any) -> None:
+        hush()
         start = time.monotonic()
         area = find_market()
         if area is None:

@@ -1,0 +1,3 @@
+from tests.adapters.embedded import bench, postgres_store, store
+
+__all__ = ["bench", "postgres_store", "store"]
