@@ -35,7 +35,8 @@ class Figure:
         return [
             f"{self.name}  {self.ratio:.3g}  {aim}  {self.verdict}",
             f"    ours {self.ours * 1000:.4g} ms = {self.count / self.ours:,.0f} {self.unit}/s; baseline"
-            f" {self.baseline * 1000:.4g} ms = {self.count / self.baseline:,.0f} {self.unit}/s; ratios {low:.3g} to {high:.3g}",
+            f" {self.baseline * 1000:.4g} ms = {self.count / self.baseline:,.0f} {self.unit}/s;"
+            f" ratios {low:.3g} to {high:.3g}",
             f"    {self.conditions}",
         ]
 

@@ -16,6 +16,7 @@ MINUTES = 15
 SEED = 20210215
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,12 @@ class Day:
 def sample_days(days: int, points: int, plants: int, purchases: int) -> list[Day]:
     """Local days from 2021-02-15 on, so that the change to summer time lies in six weeks."""
     random = np.random.default_rng(SEED)
-    demand = random.lognormal(7.9, 0.4, points)  # Wh per day and 1/1 of a household: about 3 MWh a year on average
+    demand = random.lognormal(9.0, 0.4, points)  # Wh per day; about 3 MWh a year
     power = random.uniform(4_000, 12_000, plants)
-    return [
-        _day(random, FIRST + dt.timedelta(days=number), demand * 3, power, purchases) for number in range(days)
-    ]
+    return [_day(random, FIRST + dt.timedelta(days=number), demand, power, purchases) for number in range(days)]
 
 
-def _day(random: np.random.Generator, date: dt.date, demand: Ints, power: Ints, purchases: int) -> Day:
+def _day(random: np.random.Generator, date: dt.date, demand: Floats, power: Floats, purchases: int) -> Day:
     slots = day_slots(date, ZONE, MINUTES)
     hours = np.array([(slot - slots.start) / 3600 for slot in slots]) * 24 / (len(slots) / 4)
     shape = 0.35 + np.exp(-(((hours - 7.5) / 1.8) ** 2)) + 1.4 * np.exp(-(((hours - 19) / 2.5) ** 2))

@@ -42,6 +42,7 @@ class Action(StrEnum):
     RUN_SETTLEMENT = "run settlement"
     RUN_BILLING = "run billing"
     VIEW_LEDGER = "view ledger"
+    VIEW_PARTY = "view party"
 
 
 _OWN, _NEIGHBOUR, _STAFF, _AUDITOR = Relation.OWN, Relation.NEIGHBOUR, Relation.STAFF, Relation.AUDITOR
@@ -58,6 +59,7 @@ RULES: dict[Action, frozenset[Relation]] = {
     Action.RUN_SETTLEMENT: frozenset({_STAFF}),
     Action.RUN_BILLING: frozenset({_STAFF}),
     Action.VIEW_LEDGER: frozenset({_STAFF, _AUDITOR}),
+    Action.VIEW_PARTY: frozenset({_OWN, _STAFF, _AUDITOR}),
 }
 
 

@@ -1,8 +1,10 @@
 """Market areas, metering points with their occupants, and plants."""
 
+import datetime as dt
 from typing import ClassVar
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -13,6 +15,8 @@ from apps.accounts.permissions import Scope
 from apps.assets.choices import Technology
 from apps.ledger.fields import IdField, random_id
 from apps.ledger.models import OnLedger
+from market_math.money import MINOR_DIGITS
+from market_math.slots import day_bounds
 
 
 class MarketArea(models.Model):
@@ -34,6 +38,17 @@ class MarketArea(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Days must start on the grid of slots, in summer and in winter."""
+        try:
+            starts = [day_bounds(dt.date(2026, month, 1), self.zone)[0] for month in range(1, 13)]
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValidationError({"time_zone": _("There is no such time zone.")}) from None
+        if any(start % self.slot_seconds for start in starts):
+            raise ValidationError({"slot_minutes": _("Days of this time zone do not start on a slot of this length.")})
+        if self.currency not in MINOR_DIGITS:
+            raise ValidationError({"currency": _("This currency is not supported.")})
 
     @property
     def zone(self) -> ZoneInfo:

@@ -3,11 +3,13 @@
 from typing import ClassVar
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Party
 from apps.accounts.permissions import Scope
 from apps.assets.models import MarketArea, MeteringPoint
+from apps.ledger.choices import LedgerState
 from apps.ledger.fields import IdField, random_id
 from apps.ledger.models import OnLedger
 from apps.settlement.models import Settlement
@@ -67,7 +69,11 @@ class Invoice(OnLedger):
         ordering: ClassVar = ["-issued_at", "-number"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["series", "number"], name="billing_number_once"),
-            models.UniqueConstraint(fields=["kind", "point", "party", "start"], name="billing_period_once"),
+            models.UniqueConstraint(
+                fields=["kind", "point", "start"],
+                condition=~Q(ledger_state=LedgerState.REJECTED),
+                name="billing_period_once",
+            ),
         ]
 
     def __str__(self) -> str:

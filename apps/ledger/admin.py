@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.ledger.messages import reason
 from apps.ledger.models import Attempt, Command, Cursor, Event, Lane, Stream, Transaction
+from apps.ledger.services.streams import resume
 from evidence.commands.kinds import KINDS
 
 M = TypeVar("M", bound=Model)
@@ -40,6 +41,13 @@ class StreamAdmin(LookOnly[Stream]):
     list_filter = ("ledger", "lane", ("parked_by", admin.EmptyFieldListFilter))
     list_select_related = ("parked_by",)
     fields = ("ledger", "lane", "length", "stopped_by")
+    actions = ("let_go_on",)
+
+    @admin.action(description=_("Let parked streams go on"))
+    def let_go_on(self, request: HttpRequest, chosen: QuerySet[Stream]) -> None:
+        for stream in chosen.exclude(parked_by=None):
+            resume(stream)
+        self.message_user(request, _("The streams go on."))
 
     @admin.display(description=_("stopped by"), empty_value="")
     def stopped_by(self, stream: Stream) -> str | None:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import IO, Any, NoReturn
 
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -15,7 +16,7 @@ from rest_framework.views import APIView
 
 from apps.metering.exceptions import BatchRefused
 from apps.metering.services.batches import MOST_READINGS, accept_batch
-from apps.web.problems import FieldError, ProblemError
+from apps.web.problems import CONTENT_TYPE, FieldError, ProblemError
 from evidence.abi import EncodingError
 from evidence.canonical import CanonicalError, decode_bytes, decode_int
 from evidence.readings import LeafId, LeafValue, Reading, Statement
@@ -33,6 +34,38 @@ _STATEMENT = {
 _SERIES = ("point", "register", "start", "step", "quality", "values")
 MOST_BYTES = 1_000_000
 _READING = re.compile(r"readings\[(\d+)\](?:\.(\w+))?")
+
+
+_BYTES = {"type": "string", "description": "unpadded base64url"}
+_INTEGER = {"type": "string", "pattern": "^(0|-?[1-9][0-9]*)$"}
+
+
+def _object(**members: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": members, "required": list(members), "additionalProperties": False}
+
+
+_BODY = _object(
+    statement=_object(**{name: _BYTES if decode is decode_bytes else _INTEGER for name, decode in _STATEMENT.items()}),
+    signature=_BYTES,
+    series={
+        "type": "array",
+        "items": _object(
+            point=_BYTES,
+            **{name: {"type": "integer"} for name in ("register", "start", "step", "quality")},
+            values={"type": "array", "items": {"type": "integer"}, "description": "Wh of consecutive slots"},
+        ),
+    },
+)
+_ANSWER = _object(sequence=_INTEGER, status={"type": "string", "enum": ["stored", "known"]})
+_ERROR = _object(field={"type": "string"}, rule={"type": "string"}, message={"type": "string"})
+_PROBLEM = _object(
+    type={"type": "string"},
+    title={"type": "string"},
+    status={"type": "integer"},
+    detail={"type": "string"},
+    errors={"type": "array", "items": _ERROR},
+)
+_REFUSALS = {(status, CONTENT_TYPE): _PROBLEM for status in (400, 403, 409, 413, 415, 422)}
 
 
 class StrictJSON(BaseParser):
@@ -72,6 +105,11 @@ class MeterBatches(APIView):
     permission_classes = ()
     parser_classes = (StrictJSON,)
 
+    @extend_schema(
+        operation_id="post_meter_batch",
+        request={"application/json": _BODY},
+        responses={(200, "application/json"): _ANSWER, **_REFUSALS},
+    )
     def post(self, request: Request) -> Response:
         body = _members("", request.data, ("statement", "signature", "series"))
         statement = _statement(body["statement"])

@@ -1,7 +1,8 @@
 """The table of readings: written by `COPY`, read into arrays. Nothing here decides what is valid."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,13 +11,29 @@ from numpy.typing import NDArray
 
 from apps.assets.partitions import bucket_of, buckets_between, ensure_partitions
 
+Ints = NDArray[np.int64]
+
 TABLE = "metering_reading"
 
-_COPY = (
-    "COPY metering_reading (slot, value, batch, area, point, bucket, register, version, quality)"
-    " FROM STDIN (FORMAT BINARY)"
+# Columns with their width in bytes.
+_COLUMNS = {
+    "slot": 8,
+    "value": 8,
+    "batch": 8,
+    "area": 4,
+    "point": 4,
+    "bucket": 2,
+    "register": 2,
+    "version": 2,
+    "quality": 2,
+}
+_COPY = f"COPY metering_reading ({', '.join(_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+_RECORD = np.dtype(
+    [("fields", ">i2")]
+    + [field for name, width in _COLUMNS.items() for field in ((f"length of {name}", ">i4"), (name, f">i{width}"))]
 )
-_TYPES = ["int8", "int8", "int8", "int4", "int4", "int2", "int2", "int2", "int2"]
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER = b"\xff\xff"
 
 _VERSIONS = """
 SELECT point, register, slot, max(version) FROM metering_reading
@@ -79,20 +96,46 @@ def prepare_partitions(start: int, end: int) -> None:
 def write(area: int, batch: int, rows: Sequence[Row]) -> None:
     """Store readings of one batch. One that is there already stays; the new one is its next version.
 
-    The caller holds the lock of whoever may write to these points, so that versions do not collide.
+    The caller holds the lock of whoever may write to these points, so that versions do not collide. Raises
+    `OverflowError` for a number that its column cannot hold.
     """
-    versions = _versions(area, rows)
-    buckets = {slot: bucket_of(slot) for slot in {row.slot for row in rows}}
+    numbers = np.fromiter(chain.from_iterable(rows), np.int64, len(rows) * len(Row._fields))
+    point, register, slot, value, quality = numbers.reshape(len(rows), len(Row._fields)).T
+    known = _versions(area, point, slot)
+    versions = [known.get((row.point, row.register, row.slot), -1) + 1 for row in rows] if known else 0
+    slots, index = np.unique(slot, return_inverse=True)
+    columns: dict[str, Ints | Sequence[int] | int] = {
+        "slot": slot,
+        "value": value,
+        "batch": batch,
+        "area": area,
+        "point": point,
+        "bucket": np.array([bucket_of(start) for start in slots.tolist()])[index],
+        "register": register,
+        "version": versions,
+        "quality": quality,
+    }
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-        copy.set_types(_TYPES)
-        for point, register, slot, value, quality in rows:
-            version = versions.get((point, register, slot), -1) + 1
-            copy.write_row((slot, value, batch, area, point, buckets[slot], register, version, quality))
+        copy.write(_SIGNATURE + _binary(len(rows), columns) + _TRAILER)
 
 
-def _versions(area: int, rows: Sequence[Row]) -> dict[tuple[int, int, int], int]:
-    start, end = min(row.slot for row in rows), max(row.slot for row in rows) + 1
-    points = sorted({row.point for row in rows})
+def _binary(count: int, columns: Mapping[str, Ints | Sequence[int] | int]) -> bytes:
+    """Rows as `COPY ... (FORMAT BINARY)` takes them: the number of fields, then each field's length and content."""
+    records = np.zeros(count, _RECORD)
+    records["fields"] = len(_COLUMNS)
+    for name, width in _COLUMNS.items():
+        values = np.asarray(columns[name], np.int64)
+        bound = 1 << (8 * width - 1)
+        if ((values < -bound) | (values >= bound)).any():
+            raise OverflowError(f"a reading's {name} does not fit {width} bytes")
+        records[f"length of {name}"] = width
+        records[name] = values
+    return records.tobytes()
+
+
+def _versions(area: int, point: Ints, slot: Ints) -> dict[tuple[int, int, int], int]:
+    start, end = int(slot.min()), int(slot.max()) + 1
+    points = np.unique(point).tolist()
     with connection.cursor() as cursor:
         cursor.execute(_VERSIONS, [area, bucket_of(start), bucket_of(end - 1), points, start, end])
         return {(point, register, slot): version for point, register, slot, version in cursor.fetchall()}

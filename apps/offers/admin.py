@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.tenants import ReadOnlyAdmin
-from apps.offers.models import Declaration, Offer, Purchase
+from apps.offers.models import ClosedDay, Declaration, Offer, Purchase
 from apps.web.formatting import kwh, money, unit_price
 
 
@@ -25,6 +25,14 @@ class DeclarationAdmin(ReadOnlyAdmin[Declaration]):
     @admin.display(description=_("offered"), ordering="offered_wh")
     def offered(self, declaration: Declaration) -> str:
         return kwh(declaration.offered_wh, fixed=True)
+
+
+@admin.register(ClosedDay)
+class ClosedDayAdmin(ReadOnlyAdmin[ClosedDay]):
+    tenant = ("area__utility",)
+    list_display = ("area", "day")
+    list_select_related = ("area",)
+    date_hierarchy = "day"
 
 
 @admin.register(Offer)

@@ -52,6 +52,21 @@ class Declaration(OnLedger):
         return self.energy_wh - self.offered_wh
 
 
+class ClosedDay(models.Model):
+    """A day whose settlement has begun: nothing of it can be offered any more."""
+
+    area = models.ForeignKey(MarketArea, on_delete=models.PROTECT, related_name="closed_days")
+    day = models.DateField(_("day"))
+
+    class Meta:
+        verbose_name = _("closed day")
+        verbose_name_plural = _("closed days")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["area", "day"], name="offers_day_closed_once")]
+
+    def __str__(self) -> str:
+        return f"{self.area} {self.day}"
+
+
 class Offer(OnLedger):
     """A seller's offer on declared surplus: a draft first, then published for all to see."""
 

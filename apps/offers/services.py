@@ -11,14 +11,14 @@ from apps.accounting.models import EntryKind
 from apps.accounting.services import Side, book
 from apps.accounts.models import Party
 from apps.accounts.services.parties import signer_of
-from apps.assets.models import MeteringPoint, Plant
+from apps.assets.models import MarketArea, MeteringPoint, Plant
 from apps.ledger.choices import LedgerState
 from apps.ledger.services.enqueue import enqueue
 from apps.metering import readings
-from apps.metering.models import Anchor
+from apps.metering.models import Anchor, Batch
 from apps.offers.choices import OfferStatus, SurplusMode
 from apps.offers.exceptions import OfferError
-from apps.offers.models import Declaration, Offer, Purchase
+from apps.offers.models import ClosedDay, Declaration, Offer, Purchase
 from evidence.commands.kinds import CloseOffer, CommitPurchase, DeclareSurplus, PublishOffer, WithdrawOffer
 from evidence.hashing import tagged
 from evidence.readings import Register
@@ -36,9 +36,24 @@ def metered_surplus(plant: Plant, day: dt.date) -> int:
     return int((generation.value - consumption.value).clip(min=0).sum())
 
 
+def close_day(area: MarketArea, day: dt.date) -> None:
+    """From now on nothing of this day can be offered; its settlement has begun. Call with the area locked."""
+    ClosedDay.objects.get_or_create(area=area, day=day)
+
+
+def _check_open(area: MarketArea, day: dt.date) -> None:
+    """Taken after a settlement's lock on the area, or before it: never while the day is being closed."""
+    MarketArea.objects.select_for_update(no_key=True).get(pk=area.pk)
+    if ClosedDay.objects.filter(area=area, day=day).exists():
+        raise OfferError(_("This day is settled: nothing of it can be sold any more."))
+
+
 @transaction.atomic
 def declare_surplus(plant: Plant, day: dt.date) -> Declaration:
     """State on the ledger how much of a past day's energy the owner may sell."""
+    _check_open(plant.area, day)
+    if Batch.objects.filter(area=plant.area, day=day).exclude(anchor__ledger_state=LedgerState.CONFIRMED).exists():
+        raise OfferError(_("Readings of this day are not anchored on the ledger yet."))
     if Declaration.objects.filter(plant=plant, day=day, mode=SurplusMode.METERED).exists():
         raise OfferError(_("The surplus of this day was declared already."))
     energy = metered_surplus(plant, day)
@@ -80,6 +95,7 @@ def draft_offer(*, declaration: Declaration, energy_wh: int, price_micro: int, o
 
 @transaction.atomic
 def publish_offer(offer: Offer) -> None:
+    _check_open(offer.declaration.area, offer.declaration.day)
     declaration = Declaration.objects.select_for_update().get(pk=offer.declaration_id)
     offer = Offer.objects.select_for_update().get(pk=offer.pk)
     if offer.status != OfferStatus.DRAFT:

@@ -42,7 +42,7 @@ class Source:
 _OFFER = (Offer, Action.VIEW_MARKET, "declaration__area__utility", ("declaration__seller",))
 
 SOURCES: dict[type[kinds.Fields], Source] = {
-    kinds.RegisterParticipant: Source(_("Participant registered"), Party, Action.VIEW_LEDGER, "utility"),
+    kinds.RegisterParticipant: Source(_("Participant registered"), Party, Action.VIEW_PARTY, "utility", ("pk",)),
     kinds.RegisterPlant: Source(_("Plant registered"), Plant, Action.VIEW_METERING_POINT, "area__utility", ("owner",)),
     kinds.RegisterDevice: Source(
         _("Meter registered"), Device, Action.VIEW_METERING_POINT, "area__utility", ("owner",)

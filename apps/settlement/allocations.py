@@ -32,7 +32,8 @@ ORDER BY slot, plant, scheme, claim
 """
 _SELECT_FOR = """
 SELECT plant, slot, scheme, point, claim, weight, wh_limit, allocated, price FROM settlement_allocation
-WHERE area = %s AND bucket BETWEEN %s AND %s AND settlement = ANY(%s) AND (point = ANY(%s) OR plant = ANY(%s))
+WHERE area = %s AND bucket BETWEEN %s AND %s AND settlement = ANY(%s)
+    AND (point = ANY(%s) OR scheme IN (5, 8) AND plant = ANY(%s))
 ORDER BY slot, plant, scheme, claim
 """
 

@@ -10,9 +10,23 @@ from hypothesis import strategies as st
 from evidence.commands import Command
 from evidence.keys import SoftwareKey
 from ledger_adapters.contract import Code
-from ledger_adapters.contract.records import AppliedId, State
+from ledger_adapters.contract.records import AppliedId, State, UsedKey
 from tests.vectors.contract_cases import ROTATE_DEVICE
-from tests.vectors.market import ALICE, MARKET, METER, NOW, UTILITY, WORLD, Market, command, device, ident, records
+from tests.vectors.market import (
+    ALICE,
+    MARKET,
+    METER,
+    NEW_METER,
+    NOW,
+    OLD_METER,
+    UTILITY,
+    WORLD,
+    Market,
+    command,
+    device,
+    ident,
+    records,
+)
 
 
 @dataclass
@@ -25,6 +39,9 @@ class Attempt:
     signers: tuple[SoftwareKey, ...] = (METER,)
     spoil_signature: bool = False
     device_state: State = State.ACTIVE
+    revoked_at: int = 0
+    in_grace: bool = False
+    used: bool = False
     known: bool = False
     cut: bool = False
 
@@ -34,7 +51,11 @@ class Attempt:
         if self.spoil_signature:
             key, mark = signed.signatures[0]
             signed = replace(signed, signatures=((key, bytes(32) + mark[32:]), *signed.signatures[1:]))
-        state = {**self.state, **records((device(state=self.device_state), ident("device")))}
+        old = OLD_METER if self.in_grace else None
+        found = device(state=self.device_state, revoked_at=self.revoked_at, old=old)
+        state = {**self.state, **records((found, ident("device")))}
+        if self.used:
+            state.update(records((UsedKey(NOW), ident("device"), NEW_METER.public_key.id)))
         if self.known:
             state.update(records((AppliedId(sent.fields.KIND, NOW), signed.id)))
         content = signed.envelope.encode()
@@ -81,8 +102,20 @@ def idle_device(attempt: Attempt) -> None:
     attempt.device_state = State.SUSPENDED
 
 
+def revoked(attempt: Attempt) -> None:
+    attempt.revoked_at = NOW
+
+
 def key_off_the_curve(attempt: Attempt) -> None:
     attempt.command = replace(attempt.command, fields=replace(ROTATE_DEVICE, x=ident("x")))
+
+
+def used_key(attempt: Attempt) -> None:
+    attempt.used = True
+
+
+def in_grace(attempt: Attempt) -> None:
+    attempt.in_grace = True
 
 
 FAULTS: tuple[tuple[Callable[[Attempt], None], Code], ...] = (
@@ -96,7 +129,10 @@ FAULTS: tuple[tuple[Callable[[Attempt], None], Code], ...] = (
     (other_signer, Code.WRONG_SIGNER),
     (bad_signature, Code.BAD_SIGNATURE),
     (idle_device, Code.DEVICE_INACTIVE),
+    (revoked, Code.KEY_REVOKED),
     (key_off_the_curve, Code.BAD_KEY),
+    (used_key, Code.SAME_KEY),
+    (in_grace, Code.GRACE_RUNNING),
 )
 
 

@@ -3,11 +3,21 @@
 import pytest
 
 from evidence.commands import Fields
+from evidence.commands.kinds import RegisterDevice
+from evidence.keys import PublicKey
 from ledger_adapters.contract import Code, apply_batch, domain_of, prepare
+from ledger_adapters.contract.records import UsedKey
 from tests.vectors.contract_cases import SUCCEEDING, of
 from tests.vectors.market import NOW, WORLD, batch, run
 
 each_kind = pytest.mark.parametrize("fields", [fields for fields, _ in SUCCEEDING], ids=lambda f: type(f).__name__)
+
+
+def written_unread(fields: Fields) -> set[bytes]:
+    """A device that is new has no used keys, so there is nothing to look up before its first is written."""
+    if isinstance(fields, RegisterDevice):
+        return {UsedKey.key(fields.device, PublicKey(fields.algorithm, fields.x, fields.y).id)}
+    return set()
 
 
 @each_kind
@@ -15,7 +25,7 @@ def test_a_command_needs_each_key_that_it_declares_and_no_other(fields: Fields) 
     prepared = prepare(batch([of(fields)]))
     values = {key: WORLD.get(key) for key in prepared.reads}
     assert apply_batch(prepared, values, NOW).outcomes[0].code is Code.APPLIED
-    for key in prepared.reads:
+    for key in prepared.reads - written_unread(fields):
         with pytest.raises(KeyError):
             apply_batch(prepared, {other: value for other, value in values.items() if other != key}, NOW)
 

@@ -67,7 +67,8 @@ TABLES = {
     3: "uint8 role,uint8 state,uint8 algorithm,bytes32 x,bytes32 y,uint8 custody,bytes32 contents",
     4: "bytes32 area,bytes32 owner,bytes32 point,uint8 state,uint64 powerW,bytes32 contents",
     5: "bytes32 owner,uint8 state,uint8 algorithm,bytes32 x,bytes32 y,uint32 sinceDay,uint64 revokedAt,"
-    "uint8 oldAlgorithm,bytes32 oldX,bytes32 oldY,uint64 graceUntil,uint64 oldRevokedAt,bytes32 contents",
+    "uint8 oldAlgorithm,bytes32 oldX,bytes32 oldY,uint32 oldSinceDay,uint64 graceUntil,uint64 oldRevokedAt,"
+    "bytes32 contents",
     6: "uint64 start,uint64 end,uint32 count,uint64 time",
     7: "bytes32 report,uint64 generated,uint64 imported,uint64 exported,bytes32 signedBy",
     8: "bytes32 area,bytes32 plant,bytes32 seller,uint8 mode,uint64 start,uint64 end,uint64 energy,uint64 offered,"
@@ -76,6 +77,7 @@ TABLES = {
     10: "bytes32 offer,bytes32 buyer,bytes32 point,uint64 energy,uint64 price",
     11: "uint32 version,bytes32 root",
     12: "bytes32 document,bytes32 corrects",
+    13: "uint64 time",
 }
 
 
@@ -90,8 +92,13 @@ def key_of(key: Any) -> tuple[int, bytes, bytes]:
     return key.public_key.algorithm, key.public_key.x, key.public_key.y
 
 
+def key_id(key: Any) -> bytes:
+    return tagged(b"em/key/1", abi_encode(["uint8", "bytes32", "bytes32"], key_of(key)))
+
+
 PLANT, DEVICE, OWNER = ident("plant"), ident("device"), ident("alice")
-NO_KEY = (0, ZERO, ZERO)
+# The key before the current one, its first day, the end of its grace, its revocation.
+NO_OLD_KEY = (0, ZERO, ZERO, 0, 0, 0)
 METERED = (AREA, PLANT, OWNER, 1, NOW - 2 * HOUR, NOW - HOUR, 10_000)
 OVER = (ident("metered"), 4_000, 120_000, 1_000)
 
@@ -114,27 +121,31 @@ WRITTEN: dict[str, tuple[list[Any], list[tuple[bytes, bytes]]]] = {
     "ChangePlantState": ([4, PLANT], [entry(4, [PLANT], AREA, OWNER, POINT, 3, 9_900, CONTENTS)]),
     "RegisterDevice": (
         [5, ident("new device")],
-        [entry(5, [ident("new device")], OWNER, 1, *key_of(p256("new device")), 0, 0, *NO_KEY, 0, 0, CONTENTS)],
+        [
+            entry(5, [ident("new device")], OWNER, 1, *key_of(p256("new device")), 0, 0, *NO_OLD_KEY, CONTENTS),
+            entry(13, [ident("new device"), key_id(p256("new device"))], NOW),
+        ],
     ),
     "TransferDevice": (
         [5, DEVICE],
-        [entry(5, [DEVICE], ident("bob"), 1, *key_of(METER), 0, 0, *NO_KEY, 0, 0, CONTENTS)],
+        [entry(5, [DEVICE], ident("bob"), 1, *key_of(METER), 0, 0, *NO_OLD_KEY, CONTENTS)],
     ),
     "ChangeDeviceState": (
         [5, DEVICE],
-        [entry(5, [DEVICE], OWNER, 2, *key_of(METER), 0, 0, *NO_KEY, 0, 0, CONTENTS)],
+        [entry(5, [DEVICE], OWNER, 2, *key_of(METER), 0, 0, *NO_OLD_KEY, CONTENTS)],
     ),
     "RotateDeviceKey": (
         [5, DEVICE],
         [
             entry(
-                5, [DEVICE], OWNER, 1, *key_of(NEW_METER), DAY, 0, *key_of(METER), NOW + 30 * 86_400, 0, CONTENTS,
-            )
+                5, [DEVICE], OWNER, 1, *key_of(NEW_METER), DAY, 0, *key_of(METER), 0, NOW + 30 * 86_400, 0, CONTENTS,
+            ),
+            entry(13, [DEVICE, key_id(NEW_METER)], NOW),
         ],
     ),
     "RevokeDeviceKey": (
         [5, DEVICE],
-        [entry(5, [DEVICE], OWNER, 1, *key_of(METER), 0, NOW, *NO_KEY, 0, 0, CONTENTS)],
+        [entry(5, [DEVICE], OWNER, 1, *key_of(METER), 0, NOW, *NO_OLD_KEY, CONTENTS)],
     ),
     "AnchorReadings": ([6, AREA, DAY], [entry(6, [AREA, DAY, ident("root")], NOW - 2 * HOUR, NOW - HOUR, 7, NOW)]),
     "DeclareSurplus": (
@@ -189,6 +200,18 @@ def test_writes_by_hand(kind: str) -> None:
         domain, written = WRITTEN[kind]
     expected = dict([*written, entry(1, domain, NOW), entry(2, [command], number, NOW)])
     assert {raw(key): raw(value) for key, value in case["writes"].items()} == expected
+
+
+def test_second_rotation_keeps_the_days_of_the_key_before_it() -> None:
+    [case] = [case for case in CASES if case["name"] == "rotate after the grace"]
+    now = NOW + HOUR + 1
+    keys = (*key_of(NEW_METER), DAY + 1, 0, *key_of(METER), DAY, now + 30 * 86_400, 0)
+    written = {raw(key): raw(content) for key, content in case["writes"].items()}
+    for key, content in (
+        entry(5, [ident("rotated device")], OWNER, 1, *keys, CONTENTS),
+        entry(13, [ident("rotated device"), key_id(NEW_METER)], now),
+    ):
+        assert written[key] == content
 
 
 def test_frozen_numbers_of_outcomes() -> None:

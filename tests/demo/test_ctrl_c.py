@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -27,6 +27,24 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
+Start = Callable[[Path], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a demonstration; one that a failed test leaves running is ended."""
+    started = []
+
+    def start_one(folder: Path) -> subprocess.Popen[str]:
+        started.append(start_demo(ENERGYMARKET_DATA_DIR=str(folder)))
+        return started[-1]
+
+    yield start_one
+    for process in started:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
 def read_until(process: subprocess.Popen[str], text: str) -> str:
     """What the demonstration says up to the line with `text`."""
     assert process.stdout is not None
@@ -35,8 +53,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
         lines.append(line)
         if text in line:
             return "".join(lines)
-    assert process.stderr is not None
-    raise AssertionError("".join(lines) + process.stderr.read())
+    raise AssertionError("".join(lines) + process.communicate()[1])
 
 
 def interrupt(process: subprocess.Popen[str]) -> str:
@@ -55,9 +72,8 @@ def answers(port: int) -> bool:
 
 
 @pytest.mark.timeout(300)
-def test_ctrl_c_and_a_second_start(short_folder: Path, bystander: subprocess.Popen[bytes]) -> None:
-    folder = {"ENERGYMARKET_DATA_DIR": str(short_folder)}
-    first = start_demo(**folder)
+def test_ctrl_c_and_a_second_start(short_folder: Path, bystander: subprocess.Popen[bytes], start: Start) -> None:
+    first = start(short_folder)
     said = read_until(first, READY)
     found = OPEN.search(said)
     assert found is not None
@@ -70,7 +86,7 @@ def test_ctrl_c_and_a_second_start(short_folder: Path, bystander: subprocess.Pop
     assert list((short_folder / "pid").iterdir()) == []
     assert bystander.poll() is None
 
-    second = start_demo(**folder)
+    second = start(short_folder)
     again = read_until(second, READY)
     password = (short_folder / "demo" / "password").read_text().strip()
     assert password in said
@@ -80,8 +96,8 @@ def test_ctrl_c_and_a_second_start(short_folder: Path, bystander: subprocess.Pop
     interrupt(second)
 
 
-def test_ctrl_c_while_agents_send(short_folder: Path) -> None:
-    process = start_demo(ENERGYMARKET_DATA_DIR=str(short_folder))
+def test_ctrl_c_while_agents_send(short_folder: Path, start: Start) -> None:
+    process = start(short_folder)
     read_until(process, "read and send the day")
     time.sleep(0.3)
     interrupt(process)

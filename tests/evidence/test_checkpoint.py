@@ -51,13 +51,37 @@ def test_journal_entry_by_hand(vector: Any) -> None:
     assert raw(vector["leafHash"]) == sha256(b"\x00" + encoding).digest()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="open_note() refuses signatures of keys that it does not know; C2SP ignores them"
-)
-def test_signatures_of_witnesses_are_ignored() -> None:
-    good = VECTORS["notes"][1]["note"]
-    witness = base64.b64encode(bytes(4 + 8 + 64)).decode()
-    assert open_note(good + f"\u2014 witness.example/w1 {witness}\n", ORIGIN, KEY).size == 8
+def test_witness_by_hand() -> None:
+    """As C2SP's tlog-cosignature describes it, under version 1."""
+    witness = VECTORS["witness"]
+    name, key, time = witness["name"], raw(witness["key"]), int(witness["time"])
+    text = VECTORS["witnessed"][0]["note"].rpartition("\n\n")[0] + "\n"
+    dash, written, mark = witness["line"].removesuffix("\n").split(" ")
+    assert (dash, written) == ("\u2014", name)
+    content = base64.b64decode(mark)
+    assert content[:4] == sha256(name.encode() + b"\n\x04" + key).digest()[:4]
+    assert content[4:12] == time.to_bytes(8, "big")
+    Ed25519PublicKey.from_public_bytes(key).verify(content[12:], f"cosignature/v1\ntime {time}\n{text}".encode())
+
+
+@pytest.mark.parametrize("vector", VECTORS["witnessed"], ids=lambda vector: vector["why"])
+def test_further_signatures_are_passed_over(vector: Any) -> None:
+    good = VECTORS["notes"][1]
+    assert vector["note"].count("\u2014 ") > 1
+    assert open_note(vector["note"], ORIGIN, KEY) == Checkpoint(ORIGIN, int(good["size"]), raw(good["root"]))
+
+
+@given(st.data())
+def test_a_changed_character_beside_a_witness_is_refused_or_changes_nothing(data: st.DataObject) -> None:
+    note = VECTORS["witnessed"][0]["note"]
+    at = data.draw(st.integers(0, len(note) - 1))
+    other = data.draw(st.characters(max_codepoint=0x2FFF, exclude_categories=["Cs"]).filter(lambda c: c != note[at]))
+    try:
+        found = open_note(note[:at] + other + note[at + 1 :], ORIGIN, KEY)
+    except CheckpointError:
+        return
+    assert at >= note.index(VECTORS["witness"]["line"])
+    assert found == open_note(note, ORIGIN, KEY)
 
 
 @given(st.data())

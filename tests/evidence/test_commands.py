@@ -169,7 +169,6 @@ def test_a_changed_byte_of_an_envelope_gives_another_command_or_is_refused(good:
     assert command.envelope.encode() == changed
 
 
-@pytest.mark.xfail(strict=True, reason="entries of a list may share their bytes until the whole was read")
 def test_a_batch_whose_entries_share_their_bytes_takes_no_more_memory_than_it_has() -> None:
     entry = word(50_000) + bytes(50_016)
     envelopes = word(200) + word(32 * 200) * 200 + entry

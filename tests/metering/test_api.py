@@ -455,3 +455,13 @@ def test_the_answer_is_json_that_agents_read(head_end: HeadEnd) -> None:
     response = post(head_end.body())
     assert json.loads(response.content)["status"] == "stored"
     assert response["Content-Type"] == "application/json"
+
+
+def test_the_schema_describes_what_is_posted_and_answered() -> None:
+    response = Client().get("/api/schema", headers={"accept": "application/vnd.oai.openapi+json"})
+    assert response.status_code == 200
+    operation = response.json()["paths"][URL]["post"]
+    body = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert set(body["properties"]) == {"statement", "signature", "series"}
+    assert set(operation["responses"]) == {"200", "400", "403", "409", "413", "415", "422"}
+    assert list(operation["responses"]["422"]["content"]) == ["application/problem+json"]

@@ -7,6 +7,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from apps.accounting.models import Posting
+from apps.billing.exceptions import BillingError
 from apps.billing.models import DocumentKind, Invoice
 from apps.billing.services.bundles import evidence_bundle
 from apps.billing.services.invoices import bill_area
@@ -14,6 +15,9 @@ from apps.ledger.ledgers import DEFAULT
 from apps.ledger.services.founding import trust_anchors
 from apps.ledger.services.sweep import drain
 from apps.offers import services as offers
+from apps.offers.choices import SurplusMode
+from apps.offers.exceptions import OfferError
+from apps.offers.models import Declaration
 from apps.settlement.services.settle import settle_day
 from evidence.verify import verify
 from tests.market import SUPPLY_PRICE, Market, import_day, make_market
@@ -70,3 +74,38 @@ def test_every_document_of_a_day_verifies_offline_and_the_books_agree() -> None:
     assert credit.total_minor == round(808 * PRICE / 10_000_000)
     balance = Posting.objects.filter(account__party=bob.party).aggregate(nano=Sum("nano"))["nano"]
     assert balance == bob.total_minor * 10_000_000
+
+
+def test_a_day_is_never_billed_twice_nor_forgotten() -> None:
+    market = settled_market(range(8, 11), range(8, 10))
+    first = bill_area(market.area, DAY, NEXT)
+    assert bill_area(market.area, DAY, NEXT) == []
+    import_day(market, NEXT, {name: ([100] * 24, [0] * 24 if name == "alice" else None) for name in USE})
+    settle_day(market.area, NEXT)
+    drain(DEFAULT)
+    with pytest.raises(BillingError, match="part of these days"):
+        bill_area(market.area, DAY, NEXT + dt.timedelta(days=1))
+    second = bill_area(market.area, NEXT, NEXT + dt.timedelta(days=1))
+    numbers = sorted(i.number for i in first + second if i.kind == DocumentKind.INVOICE)
+    assert numbers == list(range(1, 1 + len(numbers)))
+
+
+def test_nothing_of_a_settled_day_can_be_offered() -> None:
+    market = settled_market(range(8, 11), range(8, 10))
+    draft = offers.draft_offer(
+        declaration=Declaration.objects.create(
+            area=market.area,
+            plant=market.plants["alice"],
+            seller=market.party("alice"),
+            mode=SurplusMode.FORECAST,
+            day=DAY,
+            start=0,
+            end=1,
+            energy_wh=10,
+        ),
+        energy_wh=5,
+        price_micro=PRICE,
+        open_until=timezone.now() + dt.timedelta(hours=1),
+    )
+    with pytest.raises(OfferError, match="settled"):
+        offers.publish_offer(draft)

@@ -34,6 +34,7 @@ from ledger_adapters.contract.records import (
     AppliedId,
     Custody,
     Declaration,
+    Device,
     Domain,
     Mode,
     Participant,
@@ -321,6 +322,7 @@ def _devices() -> Iterator[Case]:
     yield one("device of suspended owner", Code.PARTICIPANT_INACTIVE, of(REGISTER_DEVICE, owner=ident("carol")))
     yield one("device's id taken", Code.ALREADY_REGISTERED, of(REGISTER_DEVICE, device=ident("device")))
     yield one("device's key off the curve", Code.BAD_KEY, of(REGISTER_DEVICE, **_OFF_CURVE))
+    yield one("device with the key of another device", Code.APPLIED, of(REGISTER_DEVICE, **_key(METER)))
     yield one("transfer unknown device", Code.DEVICE_UNKNOWN, of(TRANSFER_DEVICE, device=_UNKNOWN))
     yield one("transfer idle device", Code.DEVICE_INACTIVE, of(TRANSFER_DEVICE, device=ident("idle device")))
     back = of(TRANSFER_DEVICE, BOB, ALICE, owner=ident("bob"), next_owner=ident("alice"))
@@ -338,16 +340,30 @@ def _devices() -> Iterator[Case]:
     yield one("rotate a revoked key", Code.KEY_REVOKED, of(rotate, device=ident("revoked device")))
     yield one("rotate device to a key off the curve", Code.BAD_KEY, of(rotate, **_OFF_CURVE))
     yield one("rotate device to the same key", Code.SAME_KEY, of(rotate, **_key(METER)))
+    yield one("rotate device to a key that another device had", Code.APPLIED, of(rotate, **_key(OLD_METER)))
     end_of_time = of(rotate, grace_days=1)
     yield one("grace ends after the last instant", Code.OVERFLOW, end_of_time, now=LARGEST_U64)
 
-    old = of(REVOKE_DEVICE, device=ident("rotated device"), key=OLD_METER.public_key.id)
+    rotated = ident("rotated device")
+    again = of(rotate, device=rotated, day=DAY + 1)
+    yield one("rotate while the grace runs", Code.GRACE_RUNNING, again)
+    yield one("rotate in the last second of the grace", Code.GRACE_RUNNING, again, now=NOW + HOUR)
+    yield one("rotate after the grace", Code.APPLIED, again, now=NOW + HOUR + 1)
+    to_used, old_revoked = replace(rotate, day=DAY + 1, **_key(OLD_METER)), ident("device with old key revoked")
+    to_old = of(to_used, device=rotated)
+    yield one("rotate back to the old key", Code.SAME_KEY, to_old, now=NOW + HOUR + 1)
+    yield one("a used key comes before the running grace", Code.SAME_KEY, to_old)
+    yield one("rotate back to the revoked old key", Code.SAME_KEY, of(to_used, device=old_revoked))
+    at_once = of(rotate, device=old_revoked, day=DAY + 1)
+    yield one("rotate while the old key is revoked in its grace", Code.APPLIED, at_once)
+
+    old = of(REVOKE_DEVICE, device=rotated, key=OLD_METER.public_key.id)
     yield one("revoke the old key", Code.APPLIED, old)
     yield one("revoke key of unknown device", Code.DEVICE_UNKNOWN, of(REVOKE_DEVICE, device=_UNKNOWN))
     yield one("revoke a key that is not the device's", Code.KEY_UNKNOWN, of(REVOKE_DEVICE, key=ALICE.public_key.id))
     again = of(REVOKE_DEVICE, device=ident("revoked device"))
     yield one("revoke a key twice", Code.KEY_ALREADY_REVOKED, again)
-    old_again = of(REVOKE_DEVICE, device=ident("device with old key revoked"), key=OLD_METER.public_key.id)
+    old_again = of(REVOKE_DEVICE, device=old_revoked, key=OLD_METER.public_key.id)
     yield one("revoke an old key twice", Code.KEY_ALREADY_REVOKED, old_again)
 
 
@@ -372,10 +388,16 @@ def _metering() -> Iterator[Case]:
     yield one("old key at the end of its grace", Code.APPLIED, before, now=NOW + HOUR)
     yield one("old key after its grace", Code.OUTSIDE_KEY_TIME, before, now=NOW + HOUR + 1)
     yield one("old key about the new key's day", Code.OUTSIDE_KEY_TIME, of(REPORT, OLD_METER, device=rotated, day=DAY))
+    first, too_early = (of(REPORT, OLD_METER, device=rotated, day=day) for day in (DAY - 10, DAY - 11))
+    yield one("old key about its first day", Code.APPLIED, first)
+    yield one("old key about the day before its first", Code.OUTSIDE_KEY_TIME, too_early)
     yield one("new key about its first day", Code.APPLIED, of(REPORT, device=rotated, day=DAY))
     yield one("new key about the day before", Code.OUTSIDE_KEY_TIME, of(REPORT, device=rotated, day=DAY - 1))
     revoked = of(REPORT, OLD_METER, device=ident("device with old key revoked"), day=DAY - 1)
     yield one("report with a revoked old key", Code.KEY_REVOKED, revoked)
+    once = Device.decode(WORLD[Device.key(rotated)])
+    no_days = world((replace(once, old_since_day=DAY), rotated))
+    yield one("old key that never had a day", Code.OUTSIDE_KEY_TIME, before, state=no_days)
     box = secp256k1("box")
     on_wallet_curve = command(replace(REPORT, device=ident("box"))).signed_by(LEDGER, box)
     with_box = world((device(box), ident("box")))
@@ -492,10 +514,21 @@ def _batches() -> Iterator[Case]:
     yield Case("rejected, then signed rightly", (Code.BAD_SIGNATURE, Code.APPLIED), (end, publish))
 
 
+def _batches_of_rotations() -> Iterator[Case]:
+    first = of(ROTATE_DEVICE, grace_days=0)
+    third = p256("third meter")
+    second = of(ROTATE_DEVICE, NEW_METER, day=DAY + 1, **_key(third))
+    revoke = of(REVOKE_DEVICE, key=METER.public_key.id)
+    back = command(replace(ROTATE_DEVICE, day=DAY + 2, **_key(METER)), third)
+    yield Case("a grace of no days lasts to the end of its second", (Code.APPLIED, Code.GRACE_RUNNING), (first, second))
+    codes = (Code.APPLIED, Code.APPLIED, Code.APPLIED, Code.SAME_KEY)
+    yield Case("revoking the old key ends its grace, and it never comes back", codes, (first, revoke, second, back))
+
+
 def cases() -> Sequence[Case]:
     succeeding = [one(f"{type(fields).__name__} succeeds", Code.APPLIED, of(fields)) for fields, _ in SUCCEEDING]
     sections = (
         _encoding, _known, _time_and_order, _signatures, _registry, _devices, _metering, _declarations, _offers,
-        _ends_of_offers, _settlement, _batches,
+        _ends_of_offers, _settlement, _batches, _batches_of_rotations,
     )  # fmt: skip
     return [*succeeding, *(case for section in sections for case in section())]

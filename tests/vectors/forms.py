@@ -1,12 +1,14 @@
-"""Vectors of the forms: encoding, commands, keys, state, readings, trees, checkpoints, canonical JSON."""
+"""Vectors of the forms: encoding, commands, keys, state, readings, trees, settlement, checkpoints, canonical JSON."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import fields, make_dataclass, replace
 from typing import Annotated, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from evidence import checkpoint, eip712, journal, merkle, readings, sumtree
+from evidence import canonical as canonical_json
+from evidence import checkpoint, contents, eip712, journal, merkle, readings, settlement, sumtree
 from evidence.abi import FixedBytes, Integer, ListOf, Struct, layout
 from evidence.canonical import encode_bytes
 from evidence.commands import Command, batch_digest, sign_digest, wallet_digest
@@ -84,6 +86,8 @@ def _abi_refused() -> list[dict[str, Any]]:
         (["bytes32[]"], word(32) + word(65) + bytes(65 * 32), "65 entries"),
         (["bytes32[]"], word(32) + word(2**256 - 1), "more entries than bytes"),
         (["bytes32[]", "bytes32[]"], word(64) + word(64) + word(0), "two lists share their bytes"),
+        (["bytes32[]", "bytes32[]"], word(96) + word(64) + word(0) * 2, "the second list stands before the first"),
+        (["bytes32[]", "bytes32[]"], word(64) + word(128) + word(0) * 3, "a gap between two lists"),
         (["uint64[]"], word(32) + word(1) + word(2**64), "an entry out of range"),
     ):
         refused.append({"types": types, "encoding": encoding, "why": why})
@@ -380,7 +384,121 @@ def trees() -> dict[str, Any]:
     }
 
 
+# Settlement and salted contents
+
+
+def settlements() -> dict[str, Any]:
+    largest = 2**128 - 1
+    allotments = [
+        settlement.Allotment(ident(plant), slot, scheme, available, rows, weight, limit, allocated, ident(root))
+        for plant, slot, scheme, available, rows, weight, limit, allocated, root in (
+            ("plant", DAY * 86_400, settlement.Scheme.OWN_USE, 400, 1, 0, 400, 400, "own use"),
+            ("plant", DAY * 86_400, settlement.Scheme.PURCHASE, 5_000, 3, 700_000, 2_000, 4_999, "purchases"),
+            ("plant", DAY * 86_400 + 900, settlement.Scheme.FEED_IN, 1, 1, 1, 0, 1, "fed in"),
+            ("utility", 2**64 - 1, settlement.Scheme.SUPPLY, 2**64 - 1, 2**32 - 1, largest, largest, largest, "supply"),
+        )
+    ]
+    allotments.sort(key=lambda one: (one.plant, one.slot, one.scheme))
+    salt = ident("salt of a settlement")
+    rows = [
+        (plant, slot, scheme, ident("claim"))
+        for plant, slot, scheme in ((ident("plant"), DAY * 86_400, 5), (ident("plant"), 2**64 - 1, 255), (ZERO, 0, 0))
+    ]
+    return {
+        "schemes": {scheme.name: scheme for scheme in settlement.Scheme},
+        "allotments": [
+            {
+                **{field.name: getattr(one, field.name) for field in fields(one)},
+                "encoding": one.encode(),
+                "leafHash": one.leaf_hash,
+            }
+            for one in allotments
+        ],
+        "root": merkle.root_of_hashes([one.leaf_hash for one in allotments]),
+        "rowSalts": [
+            {
+                "salt": salt,
+                "plant": plant,
+                "slot": slot,
+                "scheme": scheme,
+                "claim": claim,
+                "rowSalt": settlement.row_salt(salt, plant, slot, scheme, claim),
+            }
+            for plant, slot, scheme, claim in rows
+        ],
+    }
+
+
+def salted_contents() -> dict[str, Any]:
+    salt = ident("salt of contents")
+    chosen: tuple[dict[str, object], ...] = (
+        {},
+        {"technology": "pv", "name": "Dach Süd"},
+        {"b": ["1", True, {"c": ""}], "a": "\u20ac", "B": False},
+    )
+    return {
+        "contents": [
+            {"salt": salt, "json": canonical_json.dumps(members), "digest": contents.contents(salt, members)}
+            for members in chosen
+        ],
+        "documents": [
+            {"salt": salt, "document": document, "digest": contents.document_digest(salt, document)}
+            for document in map(canonical_json.dumps, chosen)
+        ],
+    }
+
+
 # Journal of the embedded ledger: checkpoints and entries
+
+
+def _note_line(name: str, content: bytes) -> str:
+    return f"\u2014 {name} {base64.b64encode(content).decode()}\n"
+
+
+def _witness(note: str) -> dict[str, Any]:
+    """A cosignature of version 1 (C2SP tlog-cosignature) of a witness with an Ed25519 key."""
+    key = Ed25519PrivateKey.from_private_bytes(ident("witness key"))
+    name, public = "witness.example/w1", key.public_key().public_bytes_raw()
+    text = note.rpartition("\n\n")[0] + "\n"
+    signature = key.sign(f"cosignature/v1\ntime {NOW}\n{text}".encode())
+    key_id = sha256(name.encode() + b"\n\x04" + public)[:4]
+    line = _note_line(name, key_id + NOW.to_bytes(8, "big") + signature)
+    return {"name": name, "key": public, "time": NOW, "line": line}
+
+
+def _witnessed_notes(note: str, witness: str) -> list[dict[str, str]]:
+    head, own = note.rsplit("\n\n", 1)
+    name = checkpoint.origin(LEDGER)
+    stranger = Ed25519PrivateKey.from_private_bytes(ident("other checkpoint key"))
+    other_key = checkpoint.sign(checkpoint.Checkpoint(name, 8, ident("log root")), stranger).rsplit("\n\n", 1)[1]
+    lines = {
+        "a witness after the ledger": own + witness,
+        "a witness before the ledger": witness + own,
+        "a later key of the ledger beside the trusted one": own + other_key,
+        "a signature of one byte by a kind of key that is not known": own + _note_line("w", b"hash\x00"),
+        "the same witness twice": own + witness + witness,
+    }
+    return [{"note": f"{head}\n\n{text}", "why": why} for why, text in lines.items()]
+
+
+def _refused_witnesses(note: str, witness: str) -> list[dict[str, str]]:
+    head, own = note.rsplit("\n\n", 1)
+    lines = {
+        "a witness alone": witness,
+        "signed by the ledger twice": own + own,
+        "the ledger's signature under the witness's name": own.replace(checkpoint.origin(LEDGER), "witness.example/w1"),
+        "a witness's line is not base64": own + witness[:-5] + "????\n",
+        "a witness's line has spaces of its own": own + witness.replace(" witness", "  witness"),
+        "a witness's line has a word too many": own + witness[:-1] + " more\n",
+        "a witness's line has no dash": own + witness.replace("\u2014 ", ""),
+        "a witness's line has a hyphen instead of the dash": own + witness.replace("\u2014", "-"),
+        "a witness without a name": own + _note_line("", b"hash" + bytes(64)),
+        "a witness without a signature": own + _note_line("w", b"hash"),
+        "an empty line between the signatures": f"{own}\n{witness}",
+        "an empty line after the signatures": f"{own}{witness}\n",
+        "no line break after the witness": own + witness[:-1],
+    }
+    return [{"note": f"{head}\n\n{text}", "why": why} for why, text in lines.items()]
 
 
 def _refused_notes(note: str, key: Ed25519PrivateKey) -> list[dict[str, str]]:
@@ -418,6 +536,7 @@ def checkpoints() -> dict[str, Any]:
     public = key.public_key().public_bytes_raw()
     points = [checkpoint.Checkpoint(name, size, root) for size, root in ((0, sha256(b"")), (8, ident("log root")))]
     notes = [checkpoint.sign(point, key) for point in points]
+    witness = _witness(notes[1])
     return {
         "ledger": LEDGER,
         "origin": name,
@@ -426,7 +545,9 @@ def checkpoints() -> dict[str, Any]:
         "notes": [
             {"size": point.size, "root": point.root, "note": note} for point, note in zip(points, notes, strict=True)
         ],
-        "refused": _refused_notes(notes[1], key),
+        "witness": witness,
+        "witnessed": _witnessed_notes(notes[1], witness["line"]),
+        "refused": _refused_notes(notes[1], key) + _refused_witnesses(notes[1], witness["line"]),
         "entries": [_entry(0, NOW, 0, b"an envelope"), _entry(2**64 - 1, 0, 52, b"")],
     }
 
@@ -449,6 +570,7 @@ def _entry(index: int, time: int, code: int, envelope: bytes) -> dict[str, Any]:
 _JSON = (
     "{}", "[]", '""', "true", "false", '{"a":"1","b":[],"c":{}}', '{"A":true,"_":"","a":false}',
     '"\\u0000\\b\\t\\n\\f\\r\\u001f\\"\\\\/"', '"€ 𝄞 é \x7f \u2028"', '{"":""}', '[["1"],["-1"],[true,false]]',
+    "[" * 16 + "]" * 16, '{"a":' * 15 + "[]" + "}" * 15, '"' + "[{" * 16 + '"', '["\\\\","\\"' + "[" * 16 + '"]',
 )  # fmt: skip
 
 _NOT_JSON = {
@@ -479,6 +601,12 @@ _NOT_JSON = {
     "single quotes": "'a'",
     "two values": '"a""b"',
     "byte order mark": '\ufeff"a"',
+    "17 levels of lists": "[" * 17 + "]" * 17,
+    "17 levels of objects": '{"a":' * 17 + '""' + "}" * 17,
+    "17 levels after a string with a quote": '["\\"",' + "[" * 16 + "]" * 17,
+    "a list without an end": "[" * 16,
+    "a string without an end": '"a',
+    "a string that ends in an escape": '"a\\',
 }
 
 

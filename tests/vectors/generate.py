@@ -64,6 +64,8 @@ def documents() -> dict[str, Any]:
         "state.json": forms.state(),
         "readings.json": forms.signed_readings(),
         "trees.json": forms.trees(),
+        "settlement.json": forms.settlements(),
+        "contents.json": forms.salted_contents(),
         "checkpoints.json": forms.checkpoints(),
         "canonical.json": forms.canonical(),
         "contract.json": {"wallets": [_wallet(BOB)], "cases": [_case(case) for case in cases()]},

@@ -30,6 +30,7 @@ from ledger_adapters.contract.records import (
     Role,
     Settlement,
     State,
+    UsedKey,
 )
 
 DAY = 20_454  # 2026-01-01
@@ -85,12 +86,14 @@ def device(
     old: SoftwareKey | None = None,
     old_revoked_at: int = 0,
 ) -> Device:
-    """A device of Alice's. With an `old` key, the current one speaks from `DAY` on and the grace ends in an hour."""
+    """A device of Alice's. An `old` key speaks from ten days before `DAY` on, the current one from `DAY` on, and the
+    grace ends in an hour.
+    """
     public, before = key.public_key, old.public_key if old else PublicKey(0, ZERO, ZERO)
-    since, grace = (DAY, NOW + HOUR) if old else (0, 0)
+    since, old_since, grace = (DAY, DAY - 10, NOW + HOUR) if old else (0, 0, 0)
     return Device(
         ident("alice"), state, public.algorithm, public.x, public.y, since, revoked_at,
-        before.algorithm, before.x, before.y, grace, old_revoked_at, CONTENTS,
+        before.algorithm, before.x, before.y, old_since, grace, old_revoked_at, CONTENTS,
     )  # fmt: skip
 
 
@@ -134,6 +137,17 @@ WORLD: Mapping[bytes, bytes] = records(
     (device(revoked_at=NOW - HOUR), ident("revoked device")),
     (device(old=OLD_METER), ident("rotated device")),
     (device(old=OLD_METER, old_revoked_at=NOW - HOUR), ident("device with old key revoked")),
+    *(
+        (UsedKey(NOW - 2 * HOUR), ident(name), key.public_key.id)
+        for name, keys in {
+            "device": (METER,),
+            "idle device": (METER,),
+            "revoked device": (METER,),
+            "rotated device": (METER, OLD_METER),
+            "device with old key revoked": (METER, OLD_METER),
+        }.items()
+        for key in keys
+    ),
     (DailyEnergy(ident("report"), 5_000, 400, 3_100, METER.public_key.id), ident("device"), DAY - 1),
     (Anchor(NOW - 2 * HOUR, NOW - HOUR, 3, NOW - HOUR), AREA, DAY, ident("anchored root")),
     (declaration(Mode.METERED, offered=8_000), ident("metered")),

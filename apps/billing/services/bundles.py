@@ -117,10 +117,13 @@ class _Gathering:
         devices = Device.objects.filter(pk__in={batch.device_id for batch in batches if batch.device_id})
         wanted = {point.pk: point for device in devices for point in device.points.all()}
         wanted[self.invoice.point_id] = self.invoice.point
-        return {
-            pk: (bytes(point.ledger_id), reading_secret(point.occupancies.get(until=None)))
-            for pk, point in wanted.items()
-        }
+        try:
+            return {
+                pk: (bytes(point.ledger_id), reading_secret(point.occupancies.get(until=None)))
+                for pk, point in wanted.items()
+            }
+        except ValueError as error:
+            raise BillingError(str(error)) from None
 
     def _signed(
         self,

@@ -3,23 +3,27 @@
 import datetime as dt
 from collections import Counter
 from collections.abc import Mapping
+from typing import TypeVar
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from apps.assets.models import MarketArea, MeteringPoint
+from apps.accounts.models import Party
+from apps.assets.models import MarketArea, MeteringPoint, Occupancy
 from apps.billing import documents
 from apps.billing.exceptions import BillingError
 from apps.billing.models import DocumentKind, Invoice, Series
 from apps.billing.pdf import render
+from apps.ledger.choices import LedgerState
 from apps.ledger.services.enqueue import enqueue
 from apps.metering import readings
 from apps.metering.models import Batch
 from apps.settlement import allocations
 from apps.settlement.models import Settlement
 from apps.settlement.selectors import current_settlements
-from apps.supply.selectors import feed_in_contracts
+from apps.supply.models import FeedInContract
 from apps.tariffs.models import VatRate
 from evidence.commands.kinds import RecordInvoice
 from evidence.contents import document_digest
@@ -33,6 +37,7 @@ PREFIX = {DocumentKind.INVOICE: "R-", DocumentKind.CREDIT_NOTE: "G-"}
 BOUGHT = (Scheme.PURCHASE, Scheme.SUPPLY)
 
 Energy = dict[tuple[Scheme, int], int]
+T = TypeVar("T")
 
 
 def bill_area(area: MarketArea, start: dt.date, end: dt.date) -> list[Invoice]:
@@ -45,12 +50,13 @@ def bill_area(area: MarketArea, start: dt.date, end: dt.date) -> list[Invoice]:
         raise BillingError(_("Not every day of this period is settled."))
     bought, sold = _energies(area, settlements, start, end)
     issued = []
-    points = list(area.points.select_related("party", "area__utility").order_by("code"))
+    points = list(area.points.select_related("area__utility").order_by("code"))
     for kind, energies in ((DocumentKind.INVOICE, bought), (DocumentKind.CREDIT_NOTE, sold)):
-        done = set(Invoice.objects.filter(kind=kind, area=area, start=start).values_list("point_id", flat=True))
         for point in points:
-            if point.pk in energies and point.pk not in done:
-                issued.append(_issue(kind, point, start, end, energies[point.pk], settlements))
+            if point.pk in energies:
+                invoice = _issue(kind, point, start, end, energies[point.pk], settlements)
+                if invoice is not None:
+                    issued.append(invoice)
     return issued
 
 
@@ -76,13 +82,31 @@ def _positive(found: Mapping[int, Counter[tuple[Scheme, int]]]) -> dict[int, Ene
     return {point: energy for point, energy in kept.items() if energy}
 
 
-def _vat(kind: str, point: MeteringPoint, day: dt.date) -> dict[Scheme, int]:
+def _vat(kind: DocumentKind, point: MeteringPoint, start: dt.date, end: dt.date) -> dict[Scheme, int]:
     """VAT by scheme: the area's rate on what is bought, the feed-in contract's on what is sold."""
     if kind == DocumentKind.INVOICE:
-        rate = VatRate.objects.filter(area=point.area, since__lte=day).latest("since").ppm
-        return dict.fromkeys(BOUGHT, rate)
-    contract = feed_in_contracts(point.area, day)[point.plant.pk]
-    return {Scheme.PURCHASE: contract.vat_ppm, Scheme.FEED_IN: contract.vat_ppm}
+        known = VatRate.objects.filter(area=point.area, since__lt=end)
+        first = known.filter(since__lte=start).order_by("since").last()
+        rates = {first.ppm if first else None, *(rate.ppm for rate in known.filter(since__gt=start))}
+        return dict.fromkeys(BOUGHT, _only(rates, _("value added tax")))
+    holding = FeedInContract.objects.filter(Q(until=None) | Q(until__gt=start), plant__point=point, since__lt=end)
+    rate = _only(set(holding.values_list("vat_ppm", flat=True)), _("the seller's value added tax"))
+    return {Scheme.PURCHASE: rate, Scheme.FEED_IN: rate}
+
+
+def _occupant(point: MeteringPoint, start: dt.date, end: dt.date) -> Party:
+    living = Occupancy.objects.filter(Q(until=None) | Q(until__gt=start), point=point, since__lt=end)
+    return _only({occupancy.party for occupancy in living.select_related("party")}, _("the customer"))
+
+
+def _only(found: set[T | None], what: str) -> T:
+    """A document has one customer and one rate; a period in which they change is billed in two."""
+    only = next(iter(found), None)
+    if only is None or len(found) != 1:
+        raise BillingError(
+            _("In this period %(what)s changes or is missing: bill the days before and after apart.") % {"what": what}
+        )
+    return only
 
 
 def _grades(point: MeteringPoint, start: dt.date, end: dt.date) -> dict[int, int]:
@@ -106,16 +130,24 @@ def _issue(
     end: dt.date,
     energy: Energy,
     settlements: list[Settlement],
-) -> Invoice:
+) -> Invoice | None:
+    """None when just this was issued before. Raises `BillingError` when a part of the period was."""
     area = point.area
-    figures = compute(energy, _vat(kind, point, end - dt.timedelta(days=1)), area.currency)
-    series, number = _next_number(area, kind)
+    series = _lock_series(area, kind)
+    before = Invoice.objects.filter(kind=kind, point=point, start__lt=end, end__gt=start)
+    for earlier in before.exclude(ledger_state=LedgerState.REJECTED).select_related("series"):
+        if (earlier.start, earlier.end) == (start, end):
+            return None
+        raise BillingError(_("%(number)s is about a part of these days.") % {"number": earlier.full_number})
+    figures = compute(energy, _vat(kind, point, start, end), area.currency)
+    series.last_number += 1
+    series.save(update_fields=["last_number"])
     invoice = Invoice(
         kind=kind,
         series=series,
-        number=number,
+        number=series.last_number,
         area=area,
-        party=point.party,
+        party=_occupant(point, start, end),
         point=point,
         start=start,
         end=end,
@@ -130,7 +162,7 @@ def _issue(
     invoice.pdf = render(documents.read(invoice), _language(invoice), digest)
     issuer = bytes(area.utility.ledger_id)
     invoice.command_id = enqueue(
-        RecordInvoice(issuer, bytes(series.ledger_id), number, digest, ZERO), ledger=area.utility.ledger
+        RecordInvoice(issuer, bytes(series.ledger_id), invoice.number, digest, ZERO), ledger=area.utility.ledger
     )
     invoice.save()
     invoice.settlements.set(settlements)
@@ -142,9 +174,7 @@ def _language(invoice: Invoice) -> str:
     return member.user.language if member else "en"
 
 
-def _next_number(area: MarketArea, kind: DocumentKind) -> tuple[Series, int]:
+def _lock_series(area: MarketArea, kind: DocumentKind) -> Series:
     """The row stays locked until the invoice is committed, so that a number is neither skipped nor used twice."""
     series, _created = Series.objects.select_for_update().get_or_create(issuer=area.utility, prefix=PREFIX[kind])
-    series.last_number += 1
-    series.save(update_fields=["last_number"])
-    return series, series.last_number
+    return series

@@ -15,7 +15,7 @@ from ledger_adapters.keys import KeyFolder
 
 
 def found_ledger(alias: str) -> Genesis:
-    """Create an embedded ledger's journal and genesis record, if it has none. Raises `Misconfigured` for other kinds."""
+    """Create an embedded ledger's journal and genesis, if it has none. Raises `Misconfigured` for other kinds."""
     adapter = _embedded(alias)
     adapter.create()
     folder = settings.LEDGERS[alias]["OPTIONS"].get("KEYS")

@@ -18,6 +18,8 @@ CREATE TABLE settlement_allocation (
     scheme smallint NOT NULL,
     PRIMARY KEY (area, bucket, settlement, point, scheme, plant, claim, slot)
 ) PARTITION BY RANGE (bucket);
+CREATE INDEX settlement_allocation_given ON settlement_allocation (area, bucket, settlement, plant)
+    WHERE scheme IN (5, 8);
 CREATE TABLE settlement_allocation_default PARTITION OF settlement_allocation DEFAULT;
 """
 

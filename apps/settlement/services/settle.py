@@ -16,6 +16,7 @@ from apps.metering import readings
 from apps.metering.models import Batch
 from apps.offers.choices import OfferStatus
 from apps.offers.models import Offer, Purchase
+from apps.offers.services import close_day
 from apps.settlement import allocations
 from apps.settlement.allocations import UTILITY, Allocation, Names
 from apps.settlement.choices import Scheme
@@ -52,12 +53,13 @@ def settle_day(area: MarketArea, day: dt.date) -> Settlement:
 
     Raises `SettlementError` when something is still open: offers, commands, readings, anchors or contracts.
     """
-    gathered = gather(area, day)
-    allocations.prepare_partitions(gathered.slots.start, gathered.slots.stop)
-    waterfall = settle(gathered)
+    slots = day_slots(day, area.zone, area.slot_minutes)
+    allocations.prepare_partitions(slots.start, slots.stop)
     with transaction.atomic():
-        MarketArea.objects.select_for_update().get(pk=area.pk)
-        return _store(gathered, waterfall)
+        MarketArea.objects.select_for_update(no_key=True).get(pk=area.pk)
+        gathered = gather(area, day)
+        close_day(area, day)
+        return _store(gathered, settle(gathered))
 
 
 def gather(area: MarketArea, day: dt.date) -> Day:
@@ -144,7 +146,7 @@ def rows(day: Day, waterfall: Waterfall) -> Iterator[Allocation]:
         contract = day.feed_in.get(plant.pk)
         if contract is None:
             raise SettlementError(_("The plant %(plant)s has no feed-in contract.") % {"plant": plant})
-        price = feed_in_prices[contract.tariff_id]
+        price = _price(feed_in_prices, contract)
         yield Allocation(plant.pk, slots[t], Scheme.FEED_IN, plant.point_id, contract.pk, 0, wh, wh, price)
     supply_prices = prices_on(day.day, day.supply.values())
     for i, t in zip(*np.nonzero(waterfall.supplied), strict=True):
@@ -152,8 +154,14 @@ def rows(day: Day, waterfall: Waterfall) -> Iterator[Allocation]:
         supply = day.supply.get(point.pk)
         if supply is None:
             raise SettlementError(_("The metering point %(point)s has no supply contract.") % {"point": point.code})
-        price = supply_prices[supply.tariff_id]
+        price = _price(supply_prices, supply)
         yield Allocation(UTILITY, slots[t], Scheme.SUPPLY, point.pk, supply.pk, 0, wh, wh, price)
+
+
+def _price(prices: dict[int, int], contract: SupplyContract | FeedInContract) -> int:
+    if contract.tariff_id not in prices:
+        raise SettlementError(_("The tariff %(tariff)s has no price yet on this day.") % {"tariff": contract.tariff})
+    return prices[contract.tariff_id]
 
 
 def _store(day: Day, waterfall: Waterfall) -> Settlement:
