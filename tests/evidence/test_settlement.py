@@ -1,3 +1,4 @@
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -59,6 +60,17 @@ def test_an_allotment_names_the_root_and_sums_of_its_rows() -> None:
     assert found.node == Node(b"\x01" * 32, Sums(3, 4, 5))
 
 
-def test_an_allotment_of_less_than_nothing_is_an_error() -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({name: 2**64} for name in ("slot", "available")),
+        *({name: 2**128} for name in ("weight", "limit", "allocated")),
+        *({name: -1} for name in ("slot", "available", "rows", "weight", "limit", "allocated")),
+        {"scheme": 256},
+        {"rows": 2**32},
+    ],
+    ids=str,
+)
+def test_numbers_that_do_not_fit_are_an_error(wrong: dict[str, int]) -> None:
     with pytest.raises(EncodingError):
-        Allotment(bytes(32), 0, 5, -1, 0, 0, 0, 0, bytes(32))
+        replace(Allotment(bytes(32), 0, 5, 10, 2, 3, 4, 5, bytes(32)), **wrong)
