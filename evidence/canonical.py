@@ -7,8 +7,8 @@ import re
 from typing import Any, NoReturn
 
 DEEPEST = 16
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKET = re.compile(rb"[\[\]{}]")
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,77}")
 
 
@@ -46,21 +46,23 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _check_depth(text: bytes) -> None:
+def _check_depth(text: str) -> None:
     """Before the parser sees the text: how deep it may go must not depend on the interpreter's settings."""
     depth = 0
-    for bracket in _BRACKET.findall(_STRING.sub(b"", text)):
-        depth += 1 if bracket in b"[{" else -1
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
         if depth > DEEPEST:
             raise CanonicalError(f"nested deeper than {DEEPEST} levels")
 
 
 def loads(text: bytes) -> Any:
     """Read canonical bytes; anything else, even other spacing, is refused."""
-    _check_depth(text)
     try:
+        # Decoded here, since the parser would guess UTF-16 and see other brackets than were counted.
+        decoded = text.decode()
+        _check_depth(decoded)
         value = json.loads(
-            text, object_pairs_hook=_members, parse_float=_refuse, parse_int=_refuse, parse_constant=_refuse
+            decoded, object_pairs_hook=_members, parse_float=_refuse, parse_int=_refuse, parse_constant=_refuse
         )
         again = dumps(value)
     except (json.JSONDecodeError, UnicodeError, RecursionError) as error:

@@ -72,11 +72,11 @@ def open_note(note: str, origin: str, key: bytes) -> Checkpoint:
 
 def _signature(line: str) -> tuple[str, bytes]:
     """Key name and content of a signature line. Those of witnesses and other keys may stand beside the ledger's own."""
-    dash, name, mark = [*line.split(" "), "", ""][:3]
+    _, name, mark = [*line.split(" "), "", ""][:3]
     try:
         content = base64.b64decode(mark, validate=True)
     except (ValueError, binascii.Error):
         raise CheckpointError("a checkpoint's signature is not base64") from None
-    if line != f"{DASH}{name} {base64.b64encode(content).decode()}" or not name or len(content) < 5 or not dash:
+    if line != f"{DASH}{name} {base64.b64encode(content).decode()}" or not name or len(content) < 5:
         raise CheckpointError("a signature line is not in its one form")
     return name, content

@@ -50,11 +50,11 @@ def bill_so_far(area: MarketArea, points: Sequence[MeteringPoint], day: dt.date)
         energy = taken.get(point.pk, Counter())
         parts.append(BillPart(_("Own use"), 0, Hue.OWN, wh=_of(energy, Scheme.OWN_USE)))
         if bought := {key: wh for key, wh in energy.items() if key[0] in BOUGHT}:
-            parts += _parts(compute(bought, dict.fromkeys(BOUGHT, bought_rate), area.currency), sold=False)
+            parts += _parts(compute(bought, dict.fromkeys(BOUGHT, bought_rate), area.currency), sold=False, sign=1)
         fed_in = {key: wh for key, wh in energy.items() if key[0] is Scheme.FEED_IN}
         if gone := {**fed_in, **sold.get(point.pk, {})}:
             rate = sold_rates.get(point.plant.pk, 0)
-            parts += _parts(compute(gone, dict.fromkeys(SOLD, rate), area.currency), sold=True)
+            parts += _parts(compute(gone, dict.fromkeys(SOLD, rate), area.currency), sold=True, sign=-1)
     merged = _merge(parts)
     title = _("%(month)s so far") % {"month": date_format(start, "F Y")}
     return BillBar("bill", title, area.currency, sum(part.amount for part in merged), tuple(merged))
@@ -124,19 +124,19 @@ def invoice_bar(invoice: Invoice) -> BillBar:
     vat = tuple(
         VatGroup(int(group["ppm"]), int(group["net_minor"]), int(group["vat_minor"])) for group in read(invoice)["vat"]
     )
-    parts = _merge(_parts(Figures(tuple(read_lines(invoice)), vat), sold=sold))
-    return BillBar("bill", invoice.full_number, invoice.currency, sum(part.amount for part in parts), tuple(parts))
+    parts = _merge(_parts(Figures(tuple(read_lines(invoice)), vat), sold=sold, sign=1))
+    due = sum(part.amount for part in parts)
+    return BillBar("bill", invoice.full_number, invoice.currency, due, tuple(parts), is_paid_out=sold)
 
 
-def _parts(figures: Figures, *, sold: bool) -> list[BillPart]:
-    """What is sold counts against the bill and is no energy used."""
-    sign = -1 if sold else 1
+def _parts(figures: Figures, *, sold: bool, sign: int) -> list[BillPart]:
+    """With `sign` -1 what is sold counts against a bill, and is no energy used."""
     parts = [
         BillPart(
             line_label(line, sold=sold),
             sign * line.amount_minor,
             _hue(line),
-            wh=None if sold or line.scheme is None else line.energy_wh,
+            wh=None if sign < 0 or line.scheme is None else line.energy_wh,
         )
         for line in figures.lines
     ]

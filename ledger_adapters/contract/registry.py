@@ -179,6 +179,7 @@ def _rotate_device_key(fields: RotateDeviceKey, view: View, context: Context) ->
     require(not found.revoked_at, Code.KEY_REVOKED)
     key = _check_key(fields.algorithm, fields.x, fields.y)
     require(view.find(UsedKey, fields.device, key.id) is None, Code.SAME_KEY)
+    require(fields.day >= found.since_day, Code.OUTSIDE_KEY_TIME)
     in_grace = found.old_key is not None and not found.old_revoked_at and context.time <= found.grace_until
     require(not in_grace, Code.GRACE_RUNNING)
     view.put(UsedKey(context.time), fields.device, key.id)

@@ -55,14 +55,12 @@ def test_deep_nesting_is_refused_whatever_the_recursion_limit(depth: int) -> Non
         loads(b"[" * depth + b"]" * depth)
 
 
-@pytest.mark.xfail(strict=True, reason="the parser is given UTF-16, in which a string seems to hide the brackets")
 def test_depth_cannot_be_hidden_by_another_encoding() -> None:
     hidden = '["\u2220",' + "[" * 100 + "]" * 100 + ',"",""]'
     with pytest.raises(CanonicalError, match=r"nested deeper|not JSON"):
         loads(hidden.encode("utf-16-le"))
 
 
-@pytest.mark.xfail(strict=True, reason="each quote of a string without an end is tried anew: quadratic time")
 def test_a_string_without_an_end_is_refused_at_once() -> None:
     began = time.perf_counter()
     with pytest.raises(CanonicalError):

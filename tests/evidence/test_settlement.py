@@ -71,6 +71,6 @@ def test_an_allotment_names_the_root_and_sums_of_its_rows() -> None:
     ],
     ids=str,
 )
-def test_numbers_that_do_not_fit_are_an_error(wrong: dict[str, int]) -> None:
+def test_numbers_that_do_not_fit_are_an_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(EncodingError):
         replace(Allotment(bytes(32), 0, 5, 10, 2, 3, 4, 5, bytes(32)), **wrong)

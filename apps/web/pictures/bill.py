@@ -30,6 +30,8 @@ class BillPart:
 class BillBar:
     """A bill: parts in the order of the invoice and the amount due, both in minor units of `currency`.
 
+    `is_paid_out`: of a credit note, whose amounts are positive too.
+
     `key` starts all ids: one per page. ValueError if the parts do not add up to what is due.
     """
 
@@ -38,6 +40,12 @@ class BillBar:
     currency: str
     due: int
     parts: tuple[BillPart, ...]
+    is_paid_out: bool = False
+
+    @property
+    def label(self) -> str:
+        """Which way the money goes."""
+        return _("Paid out to you") if self.is_paid_out or self.due < 0 else _("To pay")
 
     def __post_init__(self) -> None:
         total = sum(part.amount for part in self.parts)
@@ -86,7 +94,7 @@ def _draw(bill: BillBar, frame: Frame, description: str) -> SafeString:
     ]
     shapes += _bar(prefix, bill, energy, top) + _bar(prefix, bill, cost, low)
     shapes += _heading(frame, _("Energy"), kwh(bill.wh), LINE - 10)
-    shapes += _heading(frame, _("Costs") if any(credits) else _("To pay"), _sum(bill, charges), low + BAR + 21)
+    shapes += _heading(frame, _("Costs") if any(credits) else bill.label, _sum(bill, charges), low + BAR + 21)
     height += LINE
     if any(credits):
         height += LINE // 2
@@ -145,7 +153,7 @@ def _lines(bill: BillBar) -> SafeString:
         tag("tr", {}, _head(_("What")), _head(_("kWh"), "number"), _head(_("Amount"), "number")),
     )
     body = tag("tbody", {}, *[_line(bill, index, part) for index, part in enumerate(bill.parts)])
-    label = _("To pay") if bill.due >= 0 else _("Paid out to you")
+    label = bill.label
     due = tag("td", {"class": "number"}, conditional_escape(money_minor(abs(bill.due), bill.currency)))
     energy = tag("td", {"class": "number"}, conditional_escape(kwh_number(bill.wh, fixed=True)))
     foot = tag("tfoot", {}, tag("tr", {}, tag("th", {"scope": "row"}, conditional_escape(label)), energy, due))
