@@ -46,8 +46,11 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _check_depth(text: str) -> None:
-    """Before the parser sees the text: how deep it may go must not depend on the interpreter's settings."""
+def check_depth(text: str) -> None:
+    """Call before a parser sees foreign JSON: how deep it may go must not depend on the interpreter's settings.
+
+    Raises `CanonicalError` beyond `DEEPEST` levels.
+    """
     depth = 0
     for bracket in _BRACKET.findall(_STRING.sub("", text)):
         depth += 1 if bracket in "[{" else -1
@@ -60,7 +63,7 @@ def loads(text: bytes) -> Any:
     try:
         # Decoded here, since the parser would guess UTF-16 and see other brackets than were counted.
         decoded = text.decode()
-        _check_depth(decoded)
+        check_depth(decoded)
         value = json.loads(
             decoded, object_pairs_hook=_members, parse_float=_refuse, parse_int=_refuse, parse_constant=_refuse
         )

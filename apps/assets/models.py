@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Party
@@ -29,6 +30,10 @@ class MarketArea(models.Model):
     currency = models.CharField(_("currency"), max_length=3, default="EUR")
     slot_minutes = models.PositiveSmallIntegerField(
         _("minutes of a slot"), default=15, choices=[(minutes, str(minutes)) for minutes in (5, 10, 15, 30, 60)]
+    )
+
+    trade_days = models.PositiveSmallIntegerField(
+        _("days of trade"), default=3, help_text=_("For how many days after a day its surplus can be sold.")
     )
 
     class Meta:
@@ -53,6 +58,10 @@ class MarketArea(models.Model):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone)
+
+    @property
+    def today(self) -> dt.date:
+        return timezone.now().astimezone(self.zone).date()
 
     @property
     def slot_seconds(self) -> int:

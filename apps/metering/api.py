@@ -18,7 +18,7 @@ from apps.metering.exceptions import BatchRefused
 from apps.metering.services.batches import MOST_READINGS, accept_batch
 from apps.web.problems import CONTENT_TYPE, FieldError, ProblemError
 from evidence.abi import EncodingError
-from evidence.canonical import CanonicalError, decode_bytes, decode_int
+from evidence.canonical import CanonicalError, check_depth, decode_bytes, decode_int
 from evidence.readings import LeafId, LeafValue, Reading, Statement
 
 _STATEMENT = {
@@ -82,8 +82,10 @@ class StrictJSON(BaseParser):
             errors = [FieldError("", "too_large", message)]
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, errors=errors)
         try:
-            return json.loads(content, object_pairs_hook=_unique, parse_float=_no_fraction, parse_constant=_no_fraction)
-        except (ValueError, RecursionError) as error:
+            text = content.decode()
+            check_depth(text)
+            return json.loads(text, object_pairs_hook=_unique, parse_float=_no_fraction, parse_constant=_no_fraction)
+        except ValueError as error:
             raise ParseError(_("This is no JSON that can be read: %(reason)s") % {"reason": error}) from None
 
 

@@ -4,6 +4,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from apps.accounts.permissions import Action, Viewer
+from apps.assets.models import MeteringPoint
 from apps.ledger.choices import LedgerState
 from apps.offers.choices import OfferStatus
 from apps.offers.models import Declaration, Offer, Purchase
@@ -30,6 +31,9 @@ def open_offers(viewer: Viewer) -> QuerySet[Offer]:
         open_until__gte=timezone.now(),
         committed_wh__lt=F("energy_wh"),
     ).exclude(declaration__seller__in=viewer.own)
+    if viewer.own:
+        areas = MeteringPoint.objects.filter(party__in=viewer.own).values("area")
+        offers = offers.filter(declaration__area__in=areas)
     visible = viewer.visible(Action.VIEW_MARKET, offers, _UTILITY, _SELLER)
     return visible.select_related("declaration__plant__point", "declaration__area", "declaration__seller")
 

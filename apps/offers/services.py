@@ -2,8 +2,9 @@
 
 import datetime as dt
 
+import structlog
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -23,6 +24,8 @@ from evidence.commands.kinds import CloseOffer, CommitPurchase, DeclareSurplus, 
 from evidence.hashing import tagged
 from evidence.readings import Register
 from market_math.slots import day_slots
+
+logger = structlog.get_logger(__name__)
 
 
 def metered_surplus(plant: Plant, day: dt.date) -> int:
@@ -80,6 +83,31 @@ def declare_surplus(plant: Plant, day: dt.date) -> Declaration:
     )
     declaration.save()
     return declaration
+
+
+def declare_day(area: MarketArea, day: dt.date) -> list[Declaration]:
+    """Declare the surplus of every plant of an area that had some and has all its readings."""
+    declared = []
+    for plant in area.plants.filter(ledger_state=LedgerState.CONFIRMED).select_related("area", "owner"):
+        try:
+            declared.append(declare_surplus(plant, day))
+        except OfferError as reason:
+            logger.info("surplus_not_declared", plant=plant.pk, day=day.isoformat(), reason=str(reason))
+    return declared
+
+
+def close_finished_offers(area: MarketArea) -> int:
+    """Close the offers of an area that are over or sold out; returns how many."""
+    finished = Offer.objects.filter(
+        Q(open_until__lt=timezone.now()) | Q(committed_wh=F("energy_wh")),
+        declaration__area=area,
+        status=OfferStatus.OPEN,
+        ledger_state=LedgerState.CONFIRMED,
+        closing_id=None,
+    ).exclude(purchases__ledger_state=LedgerState.PENDING)
+    for offer in finished:
+        close_offer(offer)
+    return len(finished)
 
 
 def draft_offer(*, declaration: Declaration, energy_wh: int, price_micro: int, open_until: dt.datetime) -> Offer:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import django_stubs_ext
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
@@ -263,6 +264,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "ledger.sweep": {"task": "ledger.sweep", "schedule": 2.0, "options": {"expires": 10}},
     "metering.anchor": {"task": "metering.anchor", "schedule": 60.0, "options": {"expires": 60}},
+    "offers.daily": {"task": "offers.daily", "schedule": crontab(hour="4", minute="15")},
+    "settlement.daily": {"task": "settlement.daily", "schedule": crontab(hour="5", minute="15")},
 }
 
 # --- logs -------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import structlog
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -30,6 +31,8 @@ from evidence.readings import Register
 from market_math.allocation import Ints
 from market_math.slots import day_number, day_slots
 from market_math.waterfall import Purchases, Waterfall, run_waterfall
+
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,23 @@ def settle_day(area: MarketArea, day: dt.date) -> Settlement:
         gathered = gather(area, day)
         close_day(area, day)
         return _store(gathered, settle(gathered))
+
+
+def settle_due_days(area: MarketArea) -> list[Settlement]:
+    """Settle every day that has readings, is past its days of trade and was never settled.
+
+    A day that cannot be settled yet is logged with the reason, and tried again the next time.
+    """
+    before = area.today - dt.timedelta(days=area.trade_days)
+    settled = Settlement.objects.filter(area=area).exclude(ledger_state=LedgerState.REJECTED).values("day")
+    due = Batch.objects.filter(area=area, day__lt=before).exclude(day__in=settled)
+    done = []
+    for day in due.order_by("day").values_list("day", flat=True).distinct():
+        try:
+            done.append(settle_day(area, day))
+        except SettlementError as reason:
+            logger.warning("day_not_settled", area=area.pk, day=day.isoformat(), reason=str(reason))
+    return done
 
 
 def gather(area: MarketArea, day: dt.date) -> Day:
