@@ -33,4 +33,4 @@ bench: install
 	$(BIN)/python -m bench $(ONLY:%=--only %)
 
 conformance: install
-	$(BIN)/pytest ledger_adapters/conformance
+	$(BIN)/pytest tests/contract tests/adapters

@@ -13,12 +13,12 @@ from hypothesis import settings as hypothesis_settings
 
 from apps.accounts.models import User
 
-# The same bounded examples on every run; `HYPOTHESIS_PROFILE=soak` looks further, and elsewhere each time.
+# The same bounded examples on every run; `make soak` looks further, and elsewhere each time.
 hypothesis_settings.register_profile(
     "bounded", derandomize=True, deadline=None, max_examples=60, stateful_step_count=30
 )
 hypothesis_settings.register_profile("soak", deadline=None, max_examples=5_000, stateful_step_count=100)
-hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "bounded"))
+hypothesis_settings.load_profile("soak" if os.environ.get("SOAK") else "bounded")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
+from apps.web import health
 from apps.web.navigation import Entry, Menu, Visitor, navigation
 
 
@@ -14,6 +15,10 @@ class PortalConfig(AppConfig):
     verbose_name = _("Customer portal")
 
     def ready(self) -> None:
+        # The check needs the models, which are there only now.
+        from apps.portal.health import check_ledgers
+
+        health.register("ledger", check_ledgers)
         navigation.register(Entry(_("Today"), "portal:start", order=10))
         navigation.register(Entry(_("Metering points"), "portal:points", order=20))
         navigation.register(Entry(_("Market"), "portal:offers", order=30))
