@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from evidence import accumulators, checkpoint, contents, eip712, journal, merkle, readings, settlement, sumtree
 from evidence import canonical as canonical_json
-from evidence import checkpoint, contents, eip712, journal, merkle, readings, settlement, sumtree
 from evidence.abi import FixedBytes, Integer, ListOf, Struct, layout
 from evidence.canonical import encode_bytes
 from evidence.commands import Command, batch_digest, sign_digest, wallet_digest
@@ -449,6 +449,21 @@ def salted_contents() -> dict[str, Any]:
 
 
 # Journal of the embedded ledger: checkpoints and entries
+
+
+def accumulated() -> dict[str, Any]:
+    """Heads over no, one and several orders, and what stands for an order until its salt is shown."""
+    items = [ident(f"order {number}") for number in range(3)]
+    salt, orders = ident("salt of an order"), (b"", bytes(32), ident("price") + ident("energy"))
+    return {
+        "chains": [
+            {"items": items[:count], "count": count, "head": accumulators.chain_of(items[:count])}
+            for count in range(len(items) + 1)
+        ],
+        "orders": [
+            {"salt": salt, "order": order, "commitment": accumulators.order_commitment(salt, order)} for order in orders
+        ],
+    }
 
 
 def _note_line(name: str, content: bytes) -> str:

@@ -66,6 +66,7 @@ def documents() -> dict[str, Any]:
         "trees.json": forms.trees(),
         "settlement.json": forms.settlements(),
         "contents.json": forms.salted_contents(),
+        "accumulators.json": forms.accumulated(),
         "checkpoints.json": forms.checkpoints(),
         "canonical.json": forms.canonical(),
         "contract.json": {"wallets": [_wallet(BOB)], "cases": [_case(case) for case in cases()]},
