@@ -18,7 +18,7 @@ from evidence import canonical, eip712, merkle
 from evidence.bundle import Bundle, BundleError, SettledDay, ShownRow, SignedBatch, load
 from evidence.canonical import decode_bytes, decode_int
 from evidence.checkpoint import CheckpointError, open_note, origin
-from evidence.commands import Command, CommandError, Fields, sign_digest, wallet_digest
+from evidence.commands import Command, CommandError, sign_digest, wallet_digest
 from evidence.commands.kinds import (
     AnchorReadings,
     CommitPurchase,
@@ -29,6 +29,7 @@ from evidence.commands.kinds import (
     RegisterDevice,
     RegisterParticipant,
     RegisterPlant,
+    RevokeDeviceKey,
     RotateDeviceKey,
     RotateParticipantKey,
 )
@@ -37,14 +38,17 @@ from evidence.invoice import Figures, Line, compute
 from evidence.journal import Entry, envelope_digest
 from evidence.keys import Algorithm, PublicKey
 from evidence.merkle import ProofError
-from evidence.readings import Grade, Quality, Register, anchor_leaf, leaf
+from evidence.readings import Grade, Quality, Register, Unit, anchor_leaf, leaf
 from evidence.settlement import Allotment, Scheme
 from evidence.sumtree import Node, root_from_path
+from market_math.money import MINOR_DIGITS
 from market_math.slots import day_number, day_slots
 
 TRUST = "energymarket/trust/1"
+DOCUMENT = "energymarket/invoice/1"
+SLOT_MINUTES = (5, 10, 15, 30, 60)
 OPERATORS = (1, 4)  # roles whose signature makes imported readings grade 2: utility, metering operator
-F = TypeVar("F", bound=Fields)
+T = TypeVar("T")
 
 
 class VerificationError(Exception):
@@ -106,10 +110,14 @@ def verify(bundle_text: bytes, trust_text: bytes) -> Report:
 
 @dataclass
 class _Records:
-    """What the ledger's commands in the bundle say, by the ids in them."""
+    """What the ledger's commands in the bundle say, by the ids in them.
+
+    `revoked` and `entries` (of plants, and of anchors and settlements by root) tell which came first in the log.
+    """
 
     participants: dict[bytes, tuple[int, PublicKey]] = field(default_factory=dict)
-    devices: dict[bytes, set[PublicKey]] = field(default_factory=dict)
+    devices: dict[bytes, list[PublicKey]] = field(default_factory=dict)
+    revoked: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
     plants: dict[bytes, RegisterPlant] = field(default_factory=dict)
     anchors: dict[bytes, AnchorReadings] = field(default_factory=dict)
     declarations: dict[bytes, DeclareSurplus] = field(default_factory=dict)
@@ -117,6 +125,7 @@ class _Records:
     purchases: dict[bytes, CommitPurchase] = field(default_factory=dict)
     settlements: dict[bytes, RecordSettlement] = field(default_factory=dict)
     invoices: list[RecordInvoice] = field(default_factory=list)
+    entries: dict[bytes, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +147,7 @@ class _Verification:
         self.grades: Counter[int] = Counter()
         self.allotments: dict[tuple[bytes, int, int], tuple[str, Allotment, list[_Share]]] = {}
         self.rounded: Counter[str] = Counter()
+        self.with_generation: set[int] = set()
 
     def run(self) -> Report:
         self._check_log()
@@ -145,7 +155,9 @@ class _Verification:
         self._check_document(document)
         for i, batch in enumerate(self.bundle.batches):
             self._check_batch(f"batches[{i}]", batch, document)
-        self._passed("readings", f"{len(self.readings)} readings are signed and anchored on the ledger")
+        generated = any(register == Register.GENERATION for _, register, _ in self.readings)
+        kinds = "" if generated else "; no generation is among them: right only without a plant behind the meter"
+        self._passed("readings", f"{len(self.readings)} readings are signed and anchored on the ledger{kinds}")
         self._check_days(document)
         energy = self._bought(document) if document.kind == "invoice" else self._sold(document)
         figures = self._check_figures(document, energy)
@@ -179,43 +191,66 @@ class _Verification:
             raise VerificationError("ledger.path", str(error)) from None
         if root != checkpoint.root or log.path.size != checkpoint.size:
             raise VerificationError("ledger", "the commands are not in the log that the checkpoint signs")
-        for i, command in enumerate(commands):
-            self._record(f"ledger.commands[{i}]", command)
+        for i, (logged, command) in enumerate(zip(log.commands, commands, strict=True)):
+            self._record(f"ledger.commands[{i}]", command, logged.index)
         self._passed(
             "ledger",
             f"{len(commands)} commands are in the log of {checkpoint.size} entries, signed by its one operator",
         )
 
-    def _record(self, place: str, command: Command) -> None:
+    def _record(self, place: str, command: Command, entry: int) -> None:
         if command.market != self.trust.market:
             raise VerificationError(place, "the command is of another market")
         records, fields = self.records, command.fields
         if isinstance(fields, RegisterParticipant):
             key = PublicKey(fields.algorithm, fields.x, fields.y)
-            records.participants[fields.participant] = fields.role, key
+            self._add(place, records.participants, fields.participant, (fields.role, key))
         elif isinstance(fields, RotateParticipantKey):
-            role, key = self._participant(place, fields.participant)
+            role, _ = self._participant(place, fields.participant)
             self._check_person(place, command, fields.participant)
             records.participants[fields.participant] = role, PublicKey(fields.algorithm, fields.x, fields.y)
-        elif isinstance(fields, RegisterDevice | RotateDeviceKey):
-            key = PublicKey(fields.algorithm, fields.x, fields.y)
-            records.devices.setdefault(fields.device, set()).add(key)
+        elif isinstance(fields, RegisterDevice | RotateDeviceKey | RevokeDeviceKey):
+            self._record_device(place, command, fields, entry)
         elif isinstance(fields, RegisterPlant):
-            records.plants[fields.plant] = fields
+            self._add(place, records.plants, fields.plant, fields)
+            records.entries[fields.plant] = entry
         elif isinstance(fields, AnchorReadings):
             records.anchors[fields.root] = fields
+            records.entries[fields.root] = entry
         elif isinstance(fields, DeclareSurplus):
-            records.declarations[fields.declaration] = fields
+            self._add(place, records.declarations, fields.declaration, fields)
         elif isinstance(fields, PublishOffer):
             self._check_person(place, command, fields.seller)
-            records.offers[fields.offer] = fields
+            self._add(place, records.offers, fields.offer, fields)
         elif isinstance(fields, CommitPurchase):
             self._check_person(place, command, fields.buyer)
-            records.purchases[fields.purchase] = fields
+            self._add(place, records.purchases, fields.purchase, fields)
         elif isinstance(fields, RecordSettlement):
             records.settlements[fields.root] = fields
+            records.entries[fields.root] = entry
         elif isinstance(fields, RecordInvoice):
             records.invoices.append(fields)
+
+    def _record_device(
+        self, place: str, command: Command, fields: RegisterDevice | RotateDeviceKey | RevokeDeviceKey, entry: int
+    ) -> None:
+        if isinstance(fields, RevokeDeviceKey):
+            self.records.revoked.setdefault((fields.device, fields.key), entry)
+            return
+        key = PublicKey(fields.algorithm, fields.x, fields.y)
+        if isinstance(fields, RegisterDevice):
+            self._add(place, self.records.devices, fields.device, [key])
+            return
+        keys: list[PublicKey] = self._known(place, self.records.devices, fields.device, "device")
+        self._check_signature(place, command, keys[-1], sign_digest(self.trust.ledger, command))
+        keys.append(key)
+
+    @staticmethod
+    def _add(place: str, records: dict[bytes, T], key: bytes, record: T) -> None:
+        """The log's operator may have let in what the contract refuses; what came first must not be replaced."""
+        if key in records:
+            raise VerificationError(place, "what it registers is registered twice")
+        records[key] = record
 
     def _participant(self, place: str, participant: bytes) -> tuple[int, PublicKey]:
         found: tuple[int, PublicKey] = self._known(place, self.records.participants, participant, "participant")
@@ -233,9 +268,13 @@ class _Verification:
             digest = wallet_digest(eip712.Domain(self.trust.ledger), command)
         else:
             digest = sign_digest(self.trust.ledger, command)
+        self._check_signature(place, command, key, digest)
+
+    @staticmethod
+    def _check_signature(place: str, command: Command, key: PublicKey, digest: bytes) -> None:
         signatures = command.signatures
         if len(signatures) != 1 or signatures[0][0] != key.id or not key.verifies(digest, signatures[0][1]):
-            raise VerificationError(place, "the signature of the person who asked for it does not fit")
+            raise VerificationError(place, "the signature of the one who asked for it does not fit")
 
     # The document
 
@@ -254,6 +293,8 @@ class _Verification:
 
     def _check_batch(self, place: str, batch: SignedBatch, document: "_Document") -> None:
         statement = batch.statement
+        if statement.unit != Unit.WH:
+            raise VerificationError(f"{place}.statement", f"the readings are in unit {statement.unit}, not in Wh")
         grade = self._grade_of_signer(place, batch)
         try:
             content = anchor_leaf(statement.digest, batch.signature)
@@ -263,6 +304,9 @@ class _Verification:
         anchor: AnchorReadings = self._known(f"{place}.anchor", self.records.anchors, anchored, "anchor")
         if anchor.count != batch.anchor_path.size or anchor.area != document.area:
             raise VerificationError(f"{place}.anchor", "the anchor is about other batches")
+        revoked = self.records.revoked.get((statement.device, statement.key))
+        if revoked is not None and revoked < self.records.entries[anchored]:
+            raise VerificationError(f"{place}.anchor", "the key was revoked before the batch was anchored")
         leaves = []
         for i, reading in enumerate(batch.readings):
             content = leaf(reading.salt, reading.id.encode(), reading.value.encode())
@@ -283,7 +327,7 @@ class _Verification:
             role, key = self._participant(f"{place}.statement", statement.device)
             if role not in OPERATORS:
                 raise VerificationError(f"{place}.statement", "only operators may import readings")
-            grade, keys = Grade.OPERATOR_SIGNED, {key}
+            grade, keys = Grade.OPERATOR_SIGNED, [key]
         key_of = {key.id: key for key in keys}
         if statement.key not in key_of:
             raise VerificationError(f"{place}.statement", "the key is not registered for its signer")
@@ -302,6 +346,8 @@ class _Verification:
             raise VerificationError(place, "the reading is given twice")
         if reading.value.value < 0:
             raise VerificationError(place, "the reading is negative")
+        if reading.value.quality not in list(Quality):
+            raise VerificationError(place, f"nobody knows the quality {reading.value.quality}")
         self.readings[key] = reading.value.value
         own_grade = Grade.SUBSTITUTE if reading.value.quality == Quality.SUBSTITUTE else grade
         self.grades[own_grade] += reading.value.value
@@ -317,6 +363,8 @@ class _Verification:
                 raise VerificationError(place, "the settlement is of another area, or of a day that is there twice")
             settled[recorded.day] = recorded
             slots = document.slots_of(recorded.day)
+            if self._had_generation(document, recorded, slots):
+                self.with_generation.update(slots)
             for j, shown in enumerate(day.allotments):
                 at = f"{place}.allotments[{j}]"
                 if shown.allotment.slot not in slots:
@@ -325,11 +373,21 @@ class _Verification:
                 for share in shares:
                     self._check_row(share)
                 key = shown.allotment.plant, shown.allotment.slot, shown.allotment.scheme
+                if key in self.allotments:
+                    raise VerificationError(at, "the allotment is given twice")
                 self.allotments[key] = at, shown.allotment, shares
         if sorted(settled) != document.days:
             raise VerificationError("days", "not every day of the period is there")
         versions = ", ".join(sorted({f"version {recorded.version}" for recorded in settled.values()}))
         self._passed("settlement", f"{len(settled)} settled days are on the ledger ({versions})")
+
+    def _had_generation(self, document: "_Document", recorded: RecordSettlement, slots: range) -> bool:
+        """Whether a plant stood behind the meter when the day was settled: then no slot may lack its generation."""
+        entries = self.records.entries
+        plants = [plant for plant, fields in self.records.plants.items() if fields.point == document.point]
+        if any(entries[plant] < entries[recorded.root] for plant in plants):
+            return True
+        return any(self.readings.get((document.point, Register.GENERATION, slot)) for slot in slots)
 
     def _settlement_of(self, place: str, day: SettledDay) -> RecordSettlement:
         try:
@@ -361,6 +419,12 @@ class _Verification:
             raise VerificationError("batches", f"the consumption of slot {slot} is missing")
         return consumed
 
+    def _generated(self, document: "_Document", slot: int) -> int:
+        generated = self._reading(Register.GENERATION, document, slot)
+        if generated is None and slot in self.with_generation:
+            raise VerificationError("batches", f"the generation of slot {slot} is missing")
+        return generated or 0
+
     # What a customer bought
 
     def _bought(self, document: "_Document") -> dict[tuple[Scheme, int], int]:
@@ -374,8 +438,12 @@ class _Verification:
         undelivered = {claim: purchase.energy for claim, purchase in self.records.purchases.items()}
         for slot in document.slots:
             self._check_slot(document, slot, by_slot.get(slot, []), undelivered, energy)
-        rounded = ", ".join(f"{count} {which}" for which, count in sorted(self.rounded.items()))
-        self._passed("shares", f"every slot adds up to its reading; shares of a Wh: {rounded or 'none to round'}")
+        rounded = ", ".join(f"{count} {which}" for which, count in sorted(self.rounded.items())) or "none to round"
+        bought = sum(purchase.energy for purchase in self.records.purchases.values())
+        # Purchases that are kept back cannot be missed here; whoever made them knows them.
+        purchases = f"purchases shown: {len(undelivered)}, bought {bought} Wh, delivered "
+        purchases += f"{bought - sum(undelivered.values())} Wh"
+        self._passed("shares", f"every slot adds up to its reading; {purchases}; shares of a Wh: {rounded}")
         return {key: wh for key, wh in energy.items() if wh}
 
     def _check_slot(
@@ -387,10 +455,11 @@ class _Verification:
         energy: Counter[tuple[Scheme, int]],
     ) -> None:
         consumed = self._consumed(document, slot)
-        generated = self._reading(Register.GENERATION, document, slot) or 0
+        generated = self._generated(document, slot)
         uncovered = consumed - self._take(shares, Scheme.OWN_USE, min(generated, consumed), document.point, slot)[1]
         bought = [share for share in shares if share.allotment.scheme == Scheme.PURCHASE]
         bought.sort(key=lambda share: (share.allotment.plant, share.shown.row.claim))
+        self._check_once(bought)
         for share in bought:
             uncovered -= self._check_purchase(document, share, bought, undelivered, uncovered)
             row = share.shown.row
@@ -401,6 +470,13 @@ class _Verification:
         for share in shares:
             if share.allotment.scheme not in known:
                 raise VerificationError(share.place, "the row does not belong to an invoice")
+
+    @staticmethod
+    def _check_once(shares: list[_Share]) -> None:
+        claims = Counter(share.shown.row.claim for share in shares)
+        for share in shares:
+            if claims[share.shown.row.claim] > 1:
+                raise VerificationError(share.place, "a purchase has two rows in one slot")
 
     @staticmethod
     def _take(shares: list[_Share], scheme: Scheme, expected: int, giver: bytes, slot: int) -> tuple[int, int]:
@@ -422,8 +498,8 @@ class _Verification:
     ) -> int:
         """Recompute the row of a purchase; returns the Wh that it covers."""
         row, allotment, place = share.shown.row, share.allotment, share.place
-        purchase = self._check_agreement(share)
-        if purchase.point != document.point or purchase.buyer != document.customer:
+        purchase, _ = self._check_agreement(document, share)
+        if purchase.buyer != document.customer:
             raise VerificationError(place, "the purchase is another customer's")
         earlier = [
             other.shown.row
@@ -440,17 +516,25 @@ class _Verification:
         undelivered[row.claim] -= row.allocated
         return row.allocated
 
-    def _check_agreement(self, share: _Share) -> CommitPurchase:
-        """The purchase behind a row: of this plant, for this time, at this price."""
+    def _check_agreement(self, document: "_Document", share: _Share) -> tuple[CommitPurchase, DeclareSurplus]:
+        """The purchase behind a row, of this plant, for this time, at the seller's price; and what it was sold from."""
         row, place = share.shown.row, share.place
         purchase: CommitPurchase = self._known(place, self.records.purchases, row.claim, "purchase")
         offer: PublishOffer = self._known(place, self.records.offers, purchase.offer, "offer")
         declared: DeclareSurplus = self._known(place, self.records.declarations, offer.declaration, "declaration")
+        if purchase.declaration != offer.declaration:
+            raise VerificationError(place, "the purchase is about another declaration than its offer")
+        if offer.seller != declared.seller:
+            raise VerificationError(place, "the offer is not the seller's whose surplus was declared")
+        if declared.area != document.area:
+            raise VerificationError(place, "the surplus is of another area")
         if declared.plant != share.allotment.plant or not declared.start <= share.allotment.slot < declared.end:
             raise VerificationError(place, "the purchase is about another plant or time")
+        if purchase.point != row.point:
+            raise VerificationError(place, "the purchase is for another metering point")
         if offer.price != row.price:
             raise VerificationError(place, f"priced at {row.price}, but {offer.price} was offered on the ledger")
-        return purchase
+        return purchase, declared
 
     def _check_proportion(self, share: _Share, undelivered: int, limit: int) -> None:
         row, allotment, place = share.shown.row, share.allotment, share.place
@@ -467,40 +551,59 @@ class _Verification:
     # What a plant sold
 
     def _sold(self, document: "_Document") -> dict[tuple[Scheme, int], int]:
-        plants = [plant for plant, fields in self.records.plants.items() if fields.point == document.point]
+        plants = [fields for fields in self.records.plants.values() if fields.point == document.point]
         if len(plants) != 1:
             raise VerificationError("ledger", "the registration of the plant is missing")
-        for (plant, _, scheme), (place, _, _) in self.allotments.items():
-            if plant != plants[0] or scheme not in (Scheme.PURCHASE, Scheme.FEED_IN):
+        plant = plants[0]
+        if plant.owner != document.customer:
+            raise VerificationError("document.customer", "the plant has another owner")
+        for (giver, _, scheme), (place, _, _) in self.allotments.items():
+            if giver != plant.plant or scheme not in (Scheme.PURCHASE, Scheme.FEED_IN):
                 raise VerificationError(place, "the allotment does not belong to this plant's credit note")
         energy: Counter[tuple[Scheme, int]] = Counter()
+        undelivered = {claim: purchase.energy for claim, purchase in self.records.purchases.items()}
         for slot in document.slots:
             generated = self._reading(Register.GENERATION, document, slot)
             if generated is None:
                 raise VerificationError("batches", f"the generation of slot {slot} is missing")
             surplus = generated - min(generated, self._consumed(document, slot))
             for scheme in (Scheme.PURCHASE, Scheme.FEED_IN):
-                surplus -= self._check_sold(plants[0], slot, scheme, surplus, energy)
+                for share in self._check_sold(plant.plant, slot, scheme, surplus):
+                    row = share.shown.row
+                    if scheme == Scheme.PURCHASE:
+                        self._check_sale(document, share, undelivered)
+                    energy[scheme, row.price] += row.allocated
+                    surplus -= row.allocated
             if surplus:
                 raise VerificationError("days", f"slot {slot}: {surplus} Wh of surplus went nowhere")
         self._passed("shares", "every slot's surplus was sold or fed in, to the Wh")
         return {key: wh for key, wh in energy.items() if wh}
 
-    def _check_sold(
-        self, plant: bytes, slot: int, scheme: Scheme, surplus: int, energy: Counter[tuple[Scheme, int]]
-    ) -> int:
+    def _check_sold(self, plant: bytes, slot: int, scheme: Scheme, surplus: int) -> list[_Share]:
+        """All rows of an allotment of the seller's own plant."""
         if (plant, slot, scheme) not in self.allotments:
-            return 0
+            return []
         place, allotment, shares = self.allotments[plant, slot, scheme]
         if allotment.available != surplus or allotment.allocated > surplus:
             raise VerificationError(place, f"{allotment.available} Wh available where the meter shows {surplus} Wh")
         if [share.shown.index for share in shares] != list(range(allotment.rows)):
             raise VerificationError(place, "a seller sees all rows of the own plant, but some are missing")
-        for share in shares:
-            if scheme == Scheme.PURCHASE:
-                self._check_agreement(share)
-            energy[scheme, share.shown.row.price] += share.shown.row.allocated
-        return allotment.allocated
+        if scheme == Scheme.PURCHASE:
+            self._check_once(shares)
+        return shares
+
+    def _check_sale(self, document: "_Document", share: _Share, undelivered: dict[bytes, int]) -> None:
+        """Recompute a sale as far as the seller can: what the buyer consumed is not for others to see."""
+        row, place = share.shown.row, share.place
+        _, declared = self._check_agreement(document, share)
+        if declared.seller != document.customer:
+            raise VerificationError(place, "the surplus was declared for somebody who is not the plant's owner")
+        left = undelivered[row.claim]
+        if row.weight:
+            self._check_proportion(share, left, left)
+        elif row.limit != row.allocated or row.allocated > left:
+            raise VerificationError(place, f"{row.allocated} Wh where {left} Wh are undelivered")
+        undelivered[row.claim] -= row.allocated
 
     # Money
 
@@ -527,10 +630,40 @@ class _Verification:
         return figures
 
 
+PARTY = {"id", "name", "street", "postal_code", "city", "country", "tax_id"}
+PLACES = {"issuer": PARTY, "customer": PARTY, "point": {"id", "code", "name"}}
+LISTS = {
+    "lines": {"scheme", "energy_wh", "price_micro", "amount_minor", "vat_ppm"},
+    "vat": {"ppm", "net_minor", "vat_minor"},
+    "grades": {"grade", "energy_wh"},
+}
+TEXTS = {"type", "kind", "series", "number", "issued", "area", "time_zone", "slot_seconds", "start", "end", "currency"}
+TOTALS = ("net_minor", "vat_minor", "total_minor")
+
+
+def _check_members(document: dict[str, Any]) -> None:
+    """Whatever the verifier does not recompute could be read as a part of the bill, so there is nothing else."""
+    if set(document) != {*PLACES, *LISTS, *TEXTS, *TOTALS}:
+        raise VerificationError("document", "it does not have the members of an invoice")
+    for name in (*TEXTS, *TOTALS):
+        if not isinstance(document[name], str):
+            raise VerificationError(f"document.{name}", "text is expected")
+    objects = [(name, document[name], members) for name, members in PLACES.items()]
+    for name, members in LISTS.items():
+        if not isinstance(document[name], list):
+            raise VerificationError(f"document.{name}", "a list is expected")
+        objects += [(name, item, members) for item in document[name]]
+    for name, item, members in objects:
+        texts = isinstance(item, dict) and all(isinstance(text, str) for text in item.values())
+        if not texts or set(item) != members:
+            raise VerificationError(f"document.{name}", f"exactly {', '.join(sorted(members))} are expected, as text")
+
+
 class _Document:
     """An invoice's members, read. Raises `VerificationError`."""
 
     def __init__(self, document: dict[str, Any]) -> None:
+        _check_members(document)
         try:
             self.kind: str = document["kind"]
             self.series: str = document["series"]
@@ -541,20 +674,24 @@ class _Document:
             self.area = decode_bytes(document["area"])
             self.currency: str = document["currency"]
             self.zone = ZoneInfo(document["time_zone"])
-            self.minutes = decode_int(document["slot_seconds"]) // 60
+            self.minutes, seconds = divmod(decode_int(document["slot_seconds"]), 60)
             self.start, self.end = date.fromisoformat(document["start"]), date.fromisoformat(document["end"])
             self.lines = [_line(line) for line in document["lines"]]
             self.vat = [
                 tuple(decode_int(group[n]) for n in ("ppm", "net_minor", "vat_minor")) for group in document["vat"]
             ]
-            self.totals = _numbers(document, "net_minor", "vat_minor", "total_minor")
+            self.totals = _numbers(document, *TOTALS)
             self.grades = {decode_int(g["grade"]): decode_int(g["energy_wh"]) for g in document["grades"]}
-        except (KeyError, TypeError, ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError) as error:
             raise VerificationError("document", f"cannot be read: {error!r}") from None
-        if self.kind not in ("invoice", "credit_note"):
-            raise VerificationError("document.kind", f"unknown kind {self.kind!r}")
-        self.days = [day_number(day) for day in self._dates()]
+        if document["type"] != DOCUMENT or self.kind not in ("invoice", "credit_note"):
+            raise VerificationError("document.kind", f"unknown kind {self.kind!r} of {document['type']!r}")
+        if self.currency not in MINOR_DIGITS:
+            raise VerificationError("document.currency", f"unknown currency {self.currency!r}")
+        if seconds or self.minutes not in SLOT_MINUTES:
+            raise VerificationError("document.slot_seconds", "no area has slots of this length")
         self._slots_of = {day_number(day): day_slots(day, self.zone, self.minutes) for day in self._dates()}
+        self.days = list(self._slots_of)
         self.slots = range(self._slots_of[self.days[0]].start, self._slots_of[self.days[-1]].stop, self.minutes * 60)
 
     def _dates(self) -> Iterator[date]:
@@ -572,7 +709,10 @@ _Stated = tuple[str, int, int, int, int]  # scheme, Wh, micro-currency per kWh, 
 
 def _line(line: dict[str, str]) -> _Stated:
     wh, price, minor, ppm = _numbers(line, "energy_wh", "price_micro", "amount_minor", "vat_ppm")
-    return line["scheme"], wh, price, minor, ppm
+    scheme = line["scheme"]
+    if scheme != "rounding":
+        Scheme(decode_int(scheme))
+    return scheme, wh, price, minor, ppm
 
 
 def _stated(line: Line) -> _Stated:

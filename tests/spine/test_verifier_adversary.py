@@ -295,9 +295,7 @@ def device(who: str, owner: str) -> tuple[Fields, str]:
 
 
 ROOF = RegisterPlant(name("roof"), AREA, name("alice"), name("point of alice"), 10_000, ZERO)
-DECLARED = DeclareSurplus(
-    name("declared"), AREA, name("roof"), name("alice"), 1, START, SLOTS.stop, 1000, ZERO
-)
+DECLARED = DeclareSurplus(name("declared"), AREA, name("roof"), name("alice"), 1, START, SLOTS.stop, 1000, ZERO)
 OFFER = PublishOffer(name("offer"), name("declared"), name("alice"), 1000, PRICES[Scheme.PURCHASE], SLOTS.stop * 2)
 
 
@@ -461,9 +459,7 @@ def test_a_key_that_the_device_did_not_agree_to_signs_nothing(signer: str) -> No
 def test_a_device_registered_again_with_another_key_is_refused() -> None:
     forgery = bobs_invoice()
     key = key_of("operator")
-    fields = RegisterDevice(
-        name("meter of bob"), name("bob"), key.algorithm, key.public_key.x, key.public_key.y, ZERO
-    )
+    fields = RegisterDevice(name("meter of bob"), name("bob"), key.algorithm, key.public_key.x, key.public_key.y, ZERO)
     forgery.commands.append((fields, ""))
     forgery.batches[0].key = key
     assert "registered twice" in refusal_of(forgery)
@@ -483,19 +479,20 @@ def test_a_purchase_served_twice_in_a_slot_is_refused() -> None:
     """A part in full and a part by weight would be more than its share."""
     forgery = bobs_invoice()
     forgery.given[0] = sold(500, full(60), full(40))
-    forgery.given[0].rows[1] = replace(full(40), price=PRICES[Scheme.PURCHASE])
-    assert "twice" in refusal_of(forgery)
+    assert "two rows" in refusal_of(forgery)
 
 
 def test_two_weights_for_one_purchase_are_refused() -> None:
-    first = replace(full(30), weight=100, limit=0)
-    second = replace(full(21), weight=70, limit=0)
-    others = replace(full(29, "carol"), weight=100, limit=0)
+    """100 Wh undelivered, then 70 Wh: each row follows from what is left, but together they are more than a share."""
+    first, second = replace(full(30), weight=100, limit=0), replace(full(21), weight=70, limit=0)
+    others = Row(name("point of bob"), Scheme.PURCHASE, name("purchase of bob 2"), 100, 0, 29, 200_000)
     forgery = bobs_invoice()
-    forgery.given = [sold(80, first, second, others), supply(249), supply(50, AFTER)]
-    forgery.energy = {(Scheme.PURCHASE, 200_000): 51, (Scheme.SUPPLY, 320_000): 299}
-    forgery.commands.append(purchase("carol", 100))
-    assert "metering point" in refusal_of(forgery) or "twice" in refusal_of(forgery)
+    forgery.given = [sold(80, first, second, others), supply(220), supply(50, AFTER)]
+    forgery.energy = {(Scheme.PURCHASE, 200_000): 80, (Scheme.SUPPLY, 320_000): 270}
+    fields, signer = purchase("bob", 100)
+    assert isinstance(fields, CommitPurchase)
+    forgery.commands.append((replace(fields, purchase=name("purchase of bob 2")), signer))
+    assert "two rows" in refusal_of(forgery)
 
 
 def test_another_persons_offer_on_a_declaration_is_refused() -> None:
@@ -624,6 +621,14 @@ def test_a_row_of_a_credit_note_that_is_not_shown_is_missed() -> None:
 # The document
 
 
+@pytest.mark.parametrize("start, end", [("9999-12-30", "9999-12-31"), ("0001-01-01", "0001-01-02")])
+@pytest.mark.parametrize("zone", ["UTC", "America/Bogota", "Pacific/Auckland"])
+def test_the_ends_of_the_calendar_are_refused(start: str, end: str, zone: str) -> None:
+    forgery = bobs_invoice()
+    forgery.changes = {"start": start, "end": end, "time_zone": zone}
+    assert "another metering point or time" in refusal_of(forgery)
+
+
 @pytest.mark.parametrize("seconds", ["0", "-900", "59", "899", "901", "1000", "86400"])
 def test_slots_of_another_length_are_refused(seconds: str) -> None:
     forgery = bobs_invoice()
@@ -637,8 +642,6 @@ def test_slots_of_another_length_are_refused(seconds: str) -> None:
         {"surcharge_minor": "900"},
         {"type": "energymarket/invoice/2"},
         {"kind": "offer"},
-        {"start": "9999-12-30", "end": "9999-12-31"},
-        {"start": "0001-01-01", "end": "0001-01-02"},
         {"start": DAY.isoformat(), "end": DAY.isoformat()},
         {"currency": "XAU"},
         {"currency": True},
