@@ -14,6 +14,7 @@ from apps.accounts.models import Party
 from apps.accounts.services.parties import signer_of
 from apps.assets.models import MarketArea, MeteringPoint, Plant
 from apps.ledger.choices import LedgerState
+from apps.ledger.exceptions import Refused
 from apps.ledger.services.enqueue import enqueue
 from apps.metering import readings
 from apps.metering.models import Anchor, Batch
@@ -91,23 +92,30 @@ def declare_day(area: MarketArea, day: dt.date) -> list[Declaration]:
     for plant in area.plants.filter(ledger_state=LedgerState.CONFIRMED).select_related("area", "owner"):
         try:
             declared.append(declare_surplus(plant, day))
-        except OfferError as reason:
+        except (OfferError, Refused) as reason:
             logger.info("surplus_not_declared", plant=plant.pk, day=day.isoformat(), reason=str(reason))
     return declared
 
 
 def close_finished_offers(area: MarketArea) -> int:
     """Close the offers of an area that are over or sold out; returns how many."""
+    # The ledger counts whole seconds: an offer is over there a moment later than here.
+    over = timezone.now() - dt.timedelta(seconds=2)
     finished = Offer.objects.filter(
-        Q(open_until__lt=timezone.now()) | Q(committed_wh=F("energy_wh")),
+        Q(open_until__lt=over) | Q(committed_wh=F("energy_wh")),
         declaration__area=area,
         status=OfferStatus.OPEN,
         ledger_state=LedgerState.CONFIRMED,
         closing_id=None,
     ).exclude(purchases__ledger_state=LedgerState.PENDING)
+    closing = 0
     for offer in finished:
-        close_offer(offer)
-    return len(finished)
+        try:
+            close_offer(offer)
+            closing += 1
+        except (OfferError, Refused) as reason:
+            logger.warning("offer_not_closed", offer=offer.pk, reason=str(reason))
+    return closing
 
 
 def draft_offer(*, declaration: Declaration, energy_wh: int, price_micro: int, open_until: dt.datetime) -> Offer:

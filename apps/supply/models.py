@@ -25,9 +25,9 @@ class Contract(models.Model):
     class Meta:
         abstract = True
 
-    def _check(self, kind: str, others: "models.QuerySet[Contract]") -> None:
-        if self.tariff.kind != kind:
-            raise ValidationError({"tariff": _("This tariff is of another kind.")})
+    def _check(self, kind: str, area_id: int, others: "models.QuerySet[Contract]") -> None:
+        if self.tariff.kind != kind or self.tariff.area_id != area_id:
+            raise ValidationError({"tariff": _("This tariff is of another kind or market area.")})
         far = self.until or dt.date.max
         overlapping = others.filter(Q(until=None) | Q(until__gt=self.since), since__lt=far)
         if overlapping.exclude(pk=self.pk).exists():
@@ -52,7 +52,7 @@ class SupplyContract(Contract):
         return f"{self.point} · {self.tariff}"
 
     def clean(self) -> None:
-        self._check(TariffKind.SUPPLY, SupplyContract.objects.filter(point=self.point))
+        self._check(TariffKind.SUPPLY, self.point.area_id, SupplyContract.objects.filter(point=self.point))
 
     @property
     def scope(self) -> Scope:
@@ -81,7 +81,7 @@ class FeedInContract(Contract):
         return f"{self.plant} · {self.tariff}"
 
     def clean(self) -> None:
-        self._check(TariffKind.FEED_IN, FeedInContract.objects.filter(plant=self.plant))
+        self._check(TariffKind.FEED_IN, self.plant.area_id, FeedInContract.objects.filter(plant=self.plant))
 
     @property
     def scope(self) -> Scope:

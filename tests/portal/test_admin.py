@@ -180,6 +180,9 @@ def test_a_day_is_settled_again_by_an_action(world: World) -> None:
     clerk = world.client("clerk")
     settled = Settlement.objects.get(day=FIRST)
     form = {"action": "settle_again", "_selected_action": [settled.pk]}
+    billed = clerk.post(reverse("admin:settlement_settlement_changelist"), form, follow=True).content.decode()
+    assert "This day is billed" in billed
+    settled.invoices.clear()
     page = clerk.post(reverse("admin:settlement_settlement_changelist"), form, follow=True).content.decode()
     assert "is on its way to the ledger." in page
     assert Settlement.objects.filter(day=FIRST).count() == 2

@@ -7,6 +7,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from apps.accounting.models import Posting
+from apps.assets.models import Occupancy
 from apps.billing.exceptions import BillingError
 from apps.billing.models import DocumentKind, Invoice
 from apps.billing.services.bundles import evidence_bundle
@@ -18,6 +19,7 @@ from apps.offers import services as offers
 from apps.offers.choices import SurplusMode
 from apps.offers.exceptions import OfferError
 from apps.offers.models import Declaration
+from apps.settlement.exceptions import SettlementError
 from apps.settlement.services.settle import settle_day
 from evidence.verify import verify
 from tests.market import SUPPLY_PRICE, Market, import_day, make_market
@@ -109,3 +111,20 @@ def test_nothing_of_a_settled_day_can_be_offered() -> None:
     )
     with pytest.raises(OfferError, match="settled"):
         offers.publish_offer(draft)
+
+
+def test_a_billed_day_is_not_settled_again() -> None:
+    market = settled_market(range(8, 11), range(8, 10))
+    bill_area(market.area, DAY, NEXT)
+    drain(DEFAULT)
+    with pytest.raises(SettlementError, match="billed"):
+        settle_day(market.area, DAY)
+
+
+def test_what_a_plant_sold_is_paid_to_its_owner() -> None:
+    market = settled_market(range(8, 11), range(8, 10))
+    point = market.points["alice"]
+    Occupancy.objects.filter(point=point).update(party=market.party("bob"))
+    bill_area(market.area, DAY, NEXT)
+    assert Invoice.objects.get(kind=DocumentKind.CREDIT_NOTE).party == market.plants["alice"].owner
+    assert Invoice.objects.get(kind=DocumentKind.INVOICE, point=point).party == market.party("bob")

@@ -147,7 +147,7 @@ def _issue(
         series=series,
         number=series.last_number,
         area=area,
-        party=_occupant(point, start, end),
+        party=_occupant(point, start, end) if kind == DocumentKind.INVOICE else point.plant.owner,
         point=point,
         start=start,
         end=end,

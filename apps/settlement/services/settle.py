@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from apps.assets.models import MarketArea, MeteringPoint, Plant
 from apps.ledger.choices import LedgerState
+from apps.ledger.exceptions import Refused
 from apps.ledger.services.enqueue import enqueue
 from apps.metering import readings
 from apps.metering.models import Batch
@@ -77,7 +78,7 @@ def settle_due_days(area: MarketArea) -> list[Settlement]:
     for day in due.order_by("day").values_list("day", flat=True).distinct():
         try:
             done.append(settle_day(area, day))
-        except SettlementError as reason:
+        except (SettlementError, Refused) as reason:
             logger.warning("day_not_settled", area=area.pk, day=day.isoformat(), reason=str(reason))
     return done
 
@@ -188,6 +189,8 @@ def _store(day: Day, waterfall: Waterfall) -> Settlement:
     area = day.area
     before = Settlement.objects.filter(area=area, day=day.day).exclude(ledger_state=LedgerState.REJECTED)
     previous = before.order_by("-version").first()
+    if previous is not None and previous.invoices.exists():
+        raise SettlementError(_("This day is billed: its settlement can only change with a correcting document."))
     allocated = list(rows(day, waterfall))
     settlement = Settlement(
         area=area,
