@@ -9,11 +9,9 @@ from apps.accounts.custody import open_secret, seal
 from apps.accounts.models import Party
 from apps.assets.choices import Technology
 from apps.assets.models import MarketArea, MeteringPoint, Occupancy, Plant
-from apps.ledger.choices import LedgerState
 from apps.ledger.services.enqueue import enqueue
 from evidence.commands.kinds import RegisterPlant
 from evidence.contents import contents
-from evidence.hashing import ZERO
 
 
 @transaction.atomic
@@ -43,12 +41,11 @@ def register_plant(
     plant = Plant(area=point.area, point=point, owner=owner, name=name, technology=technology, power_w=power_w)
     plant.full_clean(exclude=["command_id", "ledger_id", "salt"])
     plant.save()
-    after = ZERO if owner.ledger_state == LedgerState.CONFIRMED or owner.command_id is None else owner.command_id
     plant.command_id = enqueue(
         RegisterPlant(
             plant.ledger_id, point.area.ledger_id, owner.ledger_id, point.ledger_id, power_w, plant_contents(plant)
         ),
-        after=after,
+        after=owner.predecessor,
         ledger=owner.ledger,
     )
     plant.save(update_fields=["command_id"])

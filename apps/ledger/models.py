@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.ledger.choices import AttemptResult, CommandState, LedgerState, TransactionState
 from apps.ledger.fields import IdField
+from evidence.hashing import ZERO
 
 LANES = 8
 
@@ -31,6 +32,11 @@ class OnLedger(models.Model):
     @property
     def is_confirmed(self) -> bool:
         return self.ledger_state == LedgerState.CONFIRMED
+
+    @property
+    def predecessor(self) -> bytes:
+        """The command that one about this object must wait for, zero when there is none to wait for."""
+        return ZERO if self.is_confirmed or self.command_id is None else bytes(self.command_id)
 
 
 class Stream(models.Model):

@@ -7,12 +7,10 @@ from django.utils import timezone
 
 from apps.accounts.models import Party
 from apps.assets.models import MarketArea, MeteringPoint
-from apps.ledger.choices import LedgerState
 from apps.ledger.services.enqueue import enqueue
 from apps.metering.models import Device, DeviceKey
 from evidence.commands.kinds import RegisterDevice, RevokeDeviceKey
 from evidence.contents import contents
-from evidence.hashing import ZERO
 from evidence.keys import PublicKey
 
 
@@ -25,12 +23,11 @@ def register_device(
     device = Device.objects.create(area=area, owner=owner, name=name)
     device.points.set(points)
     DeviceKey.objects.create(device=device, key_id=key.id, algorithm=key.algorithm, x=key.x, y=key.y)
-    after = ZERO if owner.ledger_state == LedgerState.CONFIRMED or owner.command_id is None else owner.command_id
     device.command_id = enqueue(
         RegisterDevice(
             device.ledger_id, owner.ledger_id, key.algorithm, key.x, key.y, contents(device.salt, {"name": name})
         ),
-        after=after,
+        after=owner.predecessor,
         ledger=owner.ledger,
     )
     device.save(update_fields=["command_id"])
