@@ -112,11 +112,13 @@ def verify(bundle_text: bytes, trust_text: bytes) -> Report:
 class _Records:
     """What the ledger's commands in the bundle say, by the ids in them.
 
-    `revoked` and `entries` (of plants, and of anchors and settlements by root) tell which came first in the log.
+    `measured`: the metering points of a device. `revoked` and `entries` (of plants, and of anchors and settlements by
+    root) tell which came first in the log.
     """
 
     participants: dict[bytes, tuple[int, PublicKey]] = field(default_factory=dict)
     devices: dict[bytes, list[PublicKey]] = field(default_factory=dict)
+    measured: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
     revoked: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
     plants: dict[bytes, RegisterPlant] = field(default_factory=dict)
     anchors: dict[bytes, AnchorReadings] = field(default_factory=dict)
@@ -148,6 +150,7 @@ class _Verification:
         self.allotments: dict[tuple[bytes, int, int], tuple[str, Allotment, list[_Share]]] = {}
         self.rounded: Counter[str] = Counter()
         self.with_generation: set[int] = set()
+        self.anchored: dict[int, int] = {}
 
     def run(self) -> Report:
         self._check_log()
@@ -240,6 +243,7 @@ class _Verification:
         key = PublicKey(fields.algorithm, fields.x, fields.y)
         if isinstance(fields, RegisterDevice):
             self._add(place, self.records.devices, fields.device, [key])
+            self.records.measured[fields.device] = frozenset(fields.points)
             return
         keys: list[PublicKey] = self._known(place, self.records.devices, fields.device, "device")
         self._check_signature(place, command, keys[-1], sign_digest(self.trust.ledger, command))
@@ -311,7 +315,7 @@ class _Verification:
         for i, reading in enumerate(batch.readings):
             content = leaf(reading.salt, reading.id.encode(), reading.value.encode())
             leaves.append((reading.index, merkle.leaf_hash(content)))
-            self._add_reading(f"{place}.readings[{i}]", batch, i, grade, document)
+            self._add_reading(f"{place}.readings[{i}]", batch, i, grade, self.records.entries[anchored], document)
         try:
             root = merkle.root_from_path(leaves, batch.path)
         except ProofError as error:
@@ -335,11 +339,15 @@ class _Verification:
             raise VerificationError(f"{place}.signature", "the signature does not fit the statement")
         return grade
 
-    def _add_reading(self, place: str, batch: SignedBatch, i: int, grade: Grade, document: "_Document") -> None:
+    def _add_reading(
+        self, place: str, batch: SignedBatch, i: int, grade: Grade, entry: int, document: "_Document"
+    ) -> None:
         reading = batch.readings[i]
         key = reading.id.point, reading.id.register, reading.id.slot
         if reading.id.point != document.point or reading.id.slot not in document.slots:
             raise VerificationError(place, "the reading is of another metering point or time")
+        if grade is Grade.DEVICE_SIGNED and reading.id.point not in self.records.measured[batch.statement.device]:
+            raise VerificationError(place, "the device is not registered for this metering point")
         if not batch.statement.start <= reading.id.slot < batch.statement.end:
             raise VerificationError(place, "the reading lies outside its statement")
         if key in self.readings:
@@ -349,6 +357,7 @@ class _Verification:
         if reading.value.quality not in list(Quality):
             raise VerificationError(place, f"nobody knows the quality {reading.value.quality}")
         self.readings[key] = reading.value.value
+        self.anchored[reading.id.slot] = max(entry, self.anchored.get(reading.id.slot, 0))
         own_grade = Grade.SUBSTITUTE if reading.value.quality == Quality.SUBSTITUTE else grade
         self.grades[own_grade] += reading.value.value
 
@@ -363,6 +372,8 @@ class _Verification:
                 raise VerificationError(place, "the settlement is of another area, or of a day that is there twice")
             settled[recorded.day] = recorded
             slots = document.slots_of(recorded.day)
+            if any(self.anchored.get(slot, 0) > self.records.entries[recorded.root] for slot in slots):
+                raise VerificationError(place, "it was recorded before its readings were anchored")
             if self._had_generation(document, recorded, slots):
                 self.with_generation.update(slots)
             for j, shown in enumerate(day.allotments):
@@ -382,10 +393,11 @@ class _Verification:
         self._passed("settlement", f"{len(settled)} settled days are on the ledger ({versions})")
 
     def _had_generation(self, document: "_Document", recorded: RecordSettlement, slots: range) -> bool:
-        """Whether a plant stood behind the meter when the day was settled: then no slot may lack its generation."""
+        """Whether a plant stood behind the meter on the settled day: then no slot may lack its generation."""
         entries = self.records.entries
-        plants = [plant for plant, fields in self.records.plants.items() if fields.point == document.point]
-        if any(entries[plant] < entries[recorded.root] for plant in plants):
+        plants = [fields for fields in self.records.plants.values() if fields.point == document.point]
+        settled = entries[recorded.root]
+        if any(fields.since <= recorded.day and entries[fields.plant] < settled for fields in plants):
             return True
         return any(self.readings.get((document.point, Register.GENERATION, slot)) for slot in slots)
 

@@ -1,10 +1,12 @@
 """What every ledger can do. Written for those who add one: see the docstrings for what callers rely on."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from evidence import eip712
 from evidence.merkle import Path
 from ledger_adapters.contract import Genesis, Outcome
 
@@ -16,6 +18,10 @@ class Limits:
     commands: int
     bytes: int
 
+    def after(self, conflicts: int) -> "Limits":
+        """Limits for what is sent anew: once as it was, then half as much each time."""
+        return Limits(max(1, self.commands >> max(0, conflicts - 1)), self.bytes)
+
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
@@ -26,12 +32,31 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
+class Lane:
+    """Whose transaction is to be prepared: lanes send theirs one after another. `last` is the payload of the last."""
+
+    number: int = 0
+    last: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
-    """A final outcome. `position` rises by one per event of the ledger, from 0."""
+    """A final outcome. `position` rises from event to event, and is below 2^63."""
 
     position: int
     transaction: bytes
     outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some events in order. `next` is where to go on, behind the last of them and behind all that holds none."""
+
+    events: tuple[Event, ...]
+    next: int
+
+
+LANE = Lane()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +70,7 @@ class LogProof:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`size`: how many events the ledger has; `time`: its time in UTC seconds."""
+    """`size`: how many entries the ledger has, or blocks; `time`: its time in UTC seconds."""
 
     size: int
     time: int
@@ -55,6 +80,8 @@ class LedgerAdapter(ABC):
     """One ledger, under its alias in `LEDGERS`. Instances are shared by the threads of a process."""
 
     limits: Limits
+    # Whether a transaction takes long enough that lanes should be sent at the same time.
+    is_remote = False
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
@@ -68,29 +95,48 @@ class LedgerAdapter(ABC):
     def genesis(self) -> Genesis:
         """The ledger's first record. Raises `Misconfigured` when the ledger has none yet."""
 
+    def wallet_domain(self) -> eip712.Domain:
+        """What wallets sign in for this ledger."""
+        return eip712.Domain(self.genesis().ledger)
+
+    def now(self) -> int:
+        """Ledger time in UTC seconds, as far as it can be told without asking the ledger."""
+        return int(time.time())
+
+    def entries_before(self, position: int) -> int:
+        """How many of the ledger's entries or blocks, as `Health.size` counts them, lie before a position."""
+        return position
+
     @abstractmethod
-    def prepare(self, envelopes: Sequence[bytes]) -> Transaction:
-        """Sign envelopes, within `limits`, as one transaction. Nothing is sent."""
+    def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
+        """Sign envelopes, within `limits`, as one transaction. Nothing is sent.
+
+        Raises `Transient` when the ledger has to be asked for something and cannot be reached.
+        """
 
     @abstractmethod
     def submit(self, transaction: Transaction) -> None:
         """Send a prepared transaction; sending it twice does nothing more.
 
         Returns when the ledger has taken it; outcomes arrive as events. Raises `Transient` when nothing was done,
-        `OutcomeUnknown` when that cannot be said, `Rejected` when the ledger will never take it.
+        `OutcomeUnknown` when that cannot be said, `Conflict` when nothing was done and these bytes never will do
+        anything, `Rejected` when the ledger will never take such a transaction.
         """
 
     @abstractmethod
     def outcome(self, transaction_id: bytes) -> tuple[Outcome, ...] | None:
-        """What became of the commands of a transaction, or None while the ledger does not know it."""
+        """What became of the commands of a transaction, or None while the ledger does not know it.
+
+        Raises `Conflict` as `submit` does.
+        """
 
     @abstractmethod
     def read(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
         """State values by key, None where there is none."""
 
     @abstractmethod
-    def events(self, start: int, limit: int) -> list[Event]:
-        """Final events from position `start` on, in order."""
+    def events(self, start: int, limit: int) -> Page:
+        """Final events from position `start` on, at most `limit`. A page whose `next` is `start` is the last."""
 
     @abstractmethod
     def prove(self, ids: Iterable[bytes]) -> LogProof:

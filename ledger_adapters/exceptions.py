@@ -17,5 +17,9 @@ class OutcomeUnknown(LedgerError):
     """The ledger may or may not have taken the transaction: ask by its id before sending anything else."""
 
 
+class Conflict(LedgerError):
+    """The transaction was not applied and never will be: its commands have to be prepared anew."""
+
+
 class Rejected(LedgerError):
     """The ledger refused the transaction as a whole, for ever. Commands refused one by one are outcomes, not errors."""

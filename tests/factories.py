@@ -13,7 +13,7 @@ from django.utils import timezone
 from factory.declarations import LazyAttribute, LazyFunction, SelfAttribute, Sequence, SubFactory
 from factory.django import DjangoModelFactory
 
-from apps.accounts.choices import MemberRole, PartyKind, PartyRole
+from apps.accounts.choices import MemberRole, MemberState, PartyKind, PartyRole
 from apps.accounts.models import Membership, Party, User
 from apps.assets.models import MarketArea, MeteringPoint, Plant
 from apps.billing.models import DocumentKind, Invoice, Series
@@ -82,6 +82,7 @@ class MembershipFactory(ModelFactory[Membership]):
     user = SubFactory(UserFactory)
     party = SubFactory(CustomerFactory)
     role = MemberRole.MEMBER
+    state = MemberState.CONFIRMED
 
 
 class AreaFactory(ModelFactory[MarketArea]):
@@ -113,6 +114,7 @@ class PlantFactory(ModelFactory[Plant]):
     owner = SelfAttribute("point.party")
     name = Sequence(lambda n: f"Roof {n}")
     power_w = 9_900
+    since = SINCE
     ledger_state = LedgerState.CONFIRMED
 
 

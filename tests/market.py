@@ -56,7 +56,9 @@ def make_market(
         SupplyContract.objects.create(point=point, tariff=supply, since=SINCE)
         points[person] = point
         if power_w:
-            plants[person] = register_plant(point=point, owner=party, name=f"{person}'s roof", power_w=power_w)
+            plants[person] = register_plant(
+                point=point, owner=party, name=f"{person}'s roof", power_w=power_w, since=SINCE
+            )
             FeedInContract.objects.create(plant=plants[person], tariff=feed_in, since=SINCE)
     drain(DEFAULT)
     utility.refresh_from_db()

@@ -107,7 +107,7 @@ class PlantAdmin(TenantAdmin[Plant]):
     autocomplete_fields = ("point", "owner")
 
     def get_fields(self, request: HttpRequest, obj: Plant | None = None) -> Any:
-        fields = ("point", "owner", "name", "technology", "power_w")
+        fields = ("point", "owner", "name", "technology", "power_w", "since")
         return (*fields, "area", "ledger_state") if obj else fields
 
     def has_change_permission(self, request: HttpRequest, obj: Plant | None = None) -> bool:
@@ -115,7 +115,12 @@ class PlantAdmin(TenantAdmin[Plant]):
 
     def save_model(self, request: HttpRequest, obj: Plant, form: Any, change: bool) -> None:
         registered = register_plant(
-            point=obj.point, owner=obj.owner, name=obj.name, power_w=obj.power_w, technology=obj.technology
+            point=obj.point,
+            owner=obj.owner,
+            name=obj.name,
+            power_w=obj.power_w,
+            since=obj.since,
+            technology=obj.technology,
         )
         obj.__dict__.update(registered.__dict__)
 

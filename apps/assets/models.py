@@ -132,6 +132,7 @@ class Plant(OnLedger):
     power_w = models.PositiveBigIntegerField(
         _("installed power in W"), validators=[MinValueValidator(1), MaxValueValidator(10**12)]
     )
+    since = models.DateField(_("since"), help_text=_("The first day for which its generation is measured."))
     salt = IdField(default=random_id, editable=False)
 
     class Meta:

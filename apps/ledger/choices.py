@@ -28,4 +28,5 @@ class AttemptResult(models.TextChoices):
     ACCEPTED = "accepted", _("accepted")
     TRANSIENT = "transient", _("ledger not reached")
     UNKNOWN = "unknown", _("outcome unknown")
+    CONFLICT = "conflict", _("not applied, to be sent anew")
     FAILED = "failed", _("refused as a whole")

@@ -60,12 +60,16 @@ class Stream(models.Model):
 
 
 class Lane(models.Model):
-    """What one worker at a time may push. The token rises with each claim: a worker that slept too long notices."""
+    """What one worker at a time may push. The token rises with each claim: a worker that slept too long notices.
+
+    `conflicts` counts transactions in a row that the ledger did not apply: from the second on they become smaller.
+    """
 
     ledger = models.CharField(max_length=50)
     number = models.PositiveSmallIntegerField()
     token = models.PositiveBigIntegerField(default=0)
     leased_until = models.DateTimeField(null=True)
+    conflicts = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["ledger", "number"], name="ledger_lane_once")]

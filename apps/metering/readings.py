@@ -47,6 +47,13 @@ WHERE area = %s AND bucket BETWEEN %s AND %s AND point = ANY(%s) AND slot >= %s 
 ORDER BY point, register, slot, version DESC
 """
 
+_LATEST_ANCHORED = """
+SELECT DISTINCT ON (point, register, slot) point, register, slot, value, quality, batch FROM metering_reading
+WHERE area = %s AND bucket BETWEEN %s AND %s AND point = ANY(%s) AND slot >= %s AND slot < %s
+    AND batch IN (SELECT id FROM metering_batch WHERE anchor_id = ANY(%s))
+ORDER BY point, register, slot, version DESC
+"""
+
 _OF_BATCHES = """
 SELECT batch, point, register, slot, value, quality FROM metering_reading
 WHERE area = %s AND bucket BETWEEN %s AND %s AND batch = ANY(%s) AND slot >= %s AND slot < %s
@@ -141,9 +148,16 @@ def _versions(area: int, point: Ints, slot: Ints) -> dict[tuple[int, int, int], 
         return {(point, register, slot): version for point, register, slot, version in cursor.fetchall()}
 
 
-def latest(area: int, points: Sequence[int], start: int, end: int) -> list[Stored]:
-    """Readings of the slots that start in [start, end), the latest version of each, by point, register and slot."""
-    return [Stored(*row) for row in _rows(_LATEST, area, list(points), start, end)]
+def latest(
+    area: int, points: Sequence[int], start: int, end: int, anchors: Sequence[int] | None = None
+) -> list[Stored]:
+    """Readings of the slots that start in [start, end), the latest version of each, by point, register and slot.
+
+    With `anchors`, only what these stand for: what a settlement was made from stays the same whatever comes later.
+    """
+    if anchors is None:
+        return [Stored(*row) for row in _rows(_LATEST, area, list(points), start, end)]
+    return [Stored(*row) for row in _rows(_LATEST_ANCHORED, area, list(points), start, end, list(anchors))]
 
 
 def of_batches(area: int, batches: Iterable[int], start: int, end: int) -> dict[int, list[Row]]:
@@ -154,22 +168,24 @@ def of_batches(area: int, batches: Iterable[int], start: int, end: int) -> dict[
     return found
 
 
-def _rows(query: str, area: int, ids: list[int], start: int, end: int) -> list[Any]:
+def _rows(query: str, area: int, ids: list[int], start: int, end: int, *more: list[int]) -> list[Any]:
     with connection.cursor() as cursor:
-        cursor.execute(query, [area, bucket_of(start), bucket_of(end - 1), ids, start, end])
+        cursor.execute(query, [area, bucket_of(start), bucket_of(end - 1), ids, start, end, *more])
         rows: list[Any] = cursor.fetchall()
     return rows
 
 
-def grids(area: int, points: Sequence[int], slots: range, registers: Sequence[int]) -> dict[int, Grid]:
-    """The latest readings of `points` as one grid per register."""
+def grids(
+    area: int, points: Sequence[int], slots: range, registers: Sequence[int], anchors: Sequence[int] | None = None
+) -> dict[int, Grid]:
+    """The latest readings of `points` as one grid per register; `anchors` as for `latest`."""
     row_of = {point: index for index, point in enumerate(points)}
     shape = (len(points), len(slots))
     found = {
         register: Grid(list(points), slots, np.zeros(shape, np.int64), np.zeros(shape, np.int64))
         for register in registers
     }
-    for point, register, slot, value, _, batch in latest(area, points, slots.start, slots.stop):
+    for point, register, slot, value, _, batch in latest(area, points, slots.start, slots.stop, anchors):
         if register in found:
             grid, column = found[register], (slot - slots.start) // slots.step
             grid.value[row_of[point], column] = value

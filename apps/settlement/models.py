@@ -10,6 +10,7 @@ from apps.accounts.permissions import Scope
 from apps.assets.models import MarketArea
 from apps.ledger.fields import IdField, random_id
 from apps.ledger.models import OnLedger
+from apps.metering.models import Anchor
 
 
 class Settlement(OnLedger):
@@ -22,6 +23,9 @@ class Settlement(OnLedger):
     version = models.PositiveIntegerField(_("version"))
     root = IdField()
     salt = IdField(default=random_id, editable=False)
+    anchors = models.ManyToManyField(
+        Anchor, verbose_name=_("anchors of the readings that it was made from"), related_name="settlements"
+    )
     slots = models.PositiveSmallIntegerField(_("slots"))
     produced_wh = models.PositiveBigIntegerField(_("produced in Wh"))
     consumed_wh = models.PositiveBigIntegerField(_("consumed in Wh"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from apps.assets.models import MeteringPoint
 from apps.ledger.choices import LedgerState
+from apps.metering.models import Anchor
 from apps.settlement import allocations
 from apps.settlement.choices import Scheme
 from apps.settlement.models import Settlement
@@ -43,6 +44,12 @@ def current_settlements(area_id: int, start: dt.date, end: dt.date) -> dict[dt.d
         area=area_id, day__gte=start, day__lt=end, ledger_state=LedgerState.CONFIRMED
     ).select_related("area")
     return {settlement.day: settlement for settlement in found.order_by("day", "version")}
+
+
+def anchors_of(settlements: Iterable[Settlement]) -> list[int]:
+    """Anchors of the readings that these settlements, of a day each, were made from."""
+    found = Anchor.objects.filter(settlements__in=[settlement.pk for settlement in settlements])
+    return list(found.values_list("pk", flat=True).distinct())
 
 
 def _role(row: allocations.Allocation, points: set[int], plants: set[int]) -> Iterable[str]:

@@ -7,7 +7,7 @@ Energy in Wh, prices in micro-currency per kWh, instants in UTC seconds, days si
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evidence.abi import U8, U32, U64, Bytes32, Struct
+from evidence.abi import U8, U32, U64, Bytes32, Bytes32s, Struct
 
 
 class Fields(Struct):
@@ -49,12 +49,15 @@ class RotateParticipantKey(Fields):
 
 @dataclass(frozen=True, slots=True)
 class RegisterPlant(Fields):
+    """`since`: the first day on which the plant stands behind the metering point."""
+
     KIND = 111
     plant: Bytes32
     area: Bytes32
     owner: Bytes32
     point: Bytes32
     power_w: U64
+    since: U32
     contents: Bytes32
 
 
@@ -75,6 +78,8 @@ class ChangePlantState(Fields):
 
 @dataclass(frozen=True, slots=True)
 class RegisterDevice(Fields):
+    """`points`: the metering points that the device measures, ascending. One that is moved is registered anew."""
+
     KIND = 121
     device: Bytes32
     owner: Bytes32
@@ -82,6 +87,7 @@ class RegisterDevice(Fields):
     x: Bytes32
     y: Bytes32
     contents: Bytes32
+    points: Bytes32s
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +210,53 @@ class CloseOffer(Fields):
     declaration: Bytes32
 
 
+# Auctions
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAuction(Fields):
+    """Energy delivered in [start, end). Orders are taken until `orders_until`, the utility's own until
+    `own_orders_until`; `terms` is the salted hash of the other rules.
+    """
+
+    KIND = 401
+    auction: Bytes32
+    area: Bytes32
+    pricing: U8
+    start: U64
+    end: U64
+    own_orders_until: U64
+    orders_until: U64
+    terms: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOrder(Fields):
+    """`commitment` hides the order until the auction is cleared; see `evidence.accumulators.order_commitment`."""
+
+    KIND = 402
+    order: Bytes32
+    auction: Bytes32
+    bidder: Bytes32
+    commitment: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class ClearAuction(Fields):
+    """`count` and `head` quote the orders that were placed; `orders` and `awards` are the roots of the book and of what
+    came out of it. `price` is zero where every award has its own.
+    """
+
+    KIND = 403
+    auction: Bytes32
+    price: U64
+    volume: U64
+    count: U64
+    head: Bytes32
+    orders: Bytes32
+    awards: Bytes32
+
+
 # Settlement and billing
 
 
@@ -258,6 +311,9 @@ KINDS: dict[int, type[Fields]] = {
         CommitPurchase,
         WithdrawOffer,
         CloseOffer,
+        OpenAuction,
+        PlaceOrder,
+        ClearAuction,
         RecordSettlement,
         RecordInvoice,
     )

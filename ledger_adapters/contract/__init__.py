@@ -1,7 +1,18 @@
 """The rules of the market: a pure function from commands, the state they may see and a time to writes and outcomes."""
 
-from ledger_adapters.contract.core import Outcome, Prepared, Result, apply_batch, domain_of, prepare
+from ledger_adapters.contract.core import Outcome, Prepared, Result, apply_batch, domain_of, prepare, preview
 from ledger_adapters.contract.errors import Code, ContractError
 from ledger_adapters.contract.records import Genesis
 
-__all__ = ["Code", "ContractError", "Genesis", "Outcome", "Prepared", "Result", "apply_batch", "domain_of", "prepare"]
+__all__ = [
+    "Code",
+    "ContractError",
+    "Genesis",
+    "Outcome",
+    "Prepared",
+    "Result",
+    "apply_batch",
+    "domain_of",
+    "prepare",
+    "preview",
+]

@@ -8,13 +8,14 @@ from evidence import eip712
 from evidence.abi import EncodingError
 from evidence.commands import Batch, Command, CommandError, batch_digest, sign_digest, wallet_digest
 from evidence.hashing import ZERO
-from ledger_adapters.contract import metering, offers, registry, settlement
+from ledger_adapters.contract import auctions, metering, offers, registry, settlement
 from ledger_adapters.contract.errors import Code, ContractError
 from ledger_adapters.contract.kind import Context, Kind, Signatory, View, require
 from ledger_adapters.contract.records import AppliedId, Domain, Genesis
 
 RULES: dict[int, Kind[Any]] = {
-    kind.fields.KIND: kind for kind in (*registry.KINDS, *metering.KINDS, *offers.KINDS, *settlement.KINDS)
+    kind.fields.KIND: kind
+    for kind in (*registry.KINDS, *metering.KINDS, *offers.KINDS, *auctions.KINDS, *settlement.KINDS)
 }
 
 
@@ -69,17 +70,43 @@ def _decode(envelope: bytes) -> Command | None:
         return None
 
 
-def apply_batch(prepared: Prepared, values: Mapping[bytes, bytes | None], now: int) -> Result:
+def apply_batch(
+    prepared: Prepared, values: Mapping[bytes, bytes | None], now: int, domain: eip712.Domain | None = None
+) -> Result:
     """Apply commands in order on an overlay over `values`: every key of `prepared.reads`, None where absent.
 
     A rejected command leaves no trace in the writes. Bytes that are no command are rejected under the id zero.
+    `domain` is what wallets sign in, where that is more than the ledger's id.
     """
+    genesis = _genesis(values)
+    ids = [command.id if command else ZERO for command in prepared.commands]
+    by_utility = genesis.utility.verifies(batch_digest(genesis.ledger, ids), prepared.batch.signature)
+    return _apply_all(prepared, values, genesis, domain or eip712.Domain(genesis.ledger), by_utility, now)
+
+
+def preview(
+    prepared: Prepared, values: Mapping[bytes, bytes | None], now: int, domain: eip712.Domain | None = None
+) -> Result:
+    """What `apply_batch` would do if the operator signed the batch."""
+    genesis = _genesis(values)
+    return _apply_all(prepared, values, genesis, domain or eip712.Domain(genesis.ledger), True, now)
+
+
+def _genesis(values: Mapping[bytes, bytes | None]) -> Genesis:
     raw = values[Genesis.key()]
     if raw is None:
         raise ValueError("the ledger has no genesis record")
-    genesis = Genesis.decode(raw)
-    ids = [command.id if command else ZERO for command in prepared.commands]
-    by_utility = genesis.utility.verifies(batch_digest(genesis.ledger, ids), prepared.batch.signature)
+    return Genesis.decode(raw)
+
+
+def _apply_all(
+    prepared: Prepared,
+    values: Mapping[bytes, bytes | None],
+    genesis: Genesis,
+    domain: eip712.Domain,
+    by_utility: bool,
+    now: int,
+) -> Result:
     overlay = dict(values)
     writes: dict[bytes, bytes] = {}
     outcomes = []
@@ -88,7 +115,7 @@ def apply_batch(prepared: Prepared, values: Mapping[bytes, bytes | None], now: i
             outcomes.append(Outcome(ZERO, Code.BAD_ENCODING, now, envelope))
             continue
         view = View(overlay)
-        code, time = _apply(command, view, genesis, by_utility, now)
+        code, time = _apply(command, view, genesis, domain, by_utility, now)
         outcomes.append(Outcome(command.id, code, time, envelope))
         if code is Code.APPLIED:
             overlay.update(view.writes)
@@ -96,40 +123,41 @@ def apply_batch(prepared: Prepared, values: Mapping[bytes, bytes | None], now: i
     return Result(writes, tuple(outcomes))
 
 
-def _apply(command: Command, view: View, genesis: Genesis, by_utility: bool, now: int) -> tuple[Code, int]:
+def _apply(
+    command: Command, view: View, genesis: Genesis, domain: eip712.Domain, by_utility: bool, now: int
+) -> tuple[Code, int]:
     if command.market != genesis.market:
         return Code.WRONG_MARKET, now
     known = view.find(AppliedId, command.id)
     if known is not None:
         return Code.ALREADY_APPLIED, known.time
     kind = RULES[command.fields.KIND]
-    domain = kind.domain(command.fields)
-    last = view.at(Domain, domain)
+    conflicts = kind.domain(command.fields)
+    last = view.at(Domain, conflicts)
     time = max(now, last.time) if last else now
     try:
-        _check(command, kind, view, genesis, by_utility, time)
+        _check(command, kind, view, domain, by_utility, time)
     except ContractError as error:
         return error.code, time
     except EncodingError:
         return Code.OVERFLOW, time
-    view.writes[domain] = Domain(time).encode()
+    view.writes[conflicts] = Domain(time).encode()
     view.put(AppliedId(command.fields.KIND, time), command.id)
     return Code.APPLIED, time
 
 
-def _check(command: Command, kind: Kind[Any], view: View, genesis: Genesis, by_utility: bool, time: int) -> None:
+def _check(command: Command, kind: Kind[Any], view: View, domain: eip712.Domain, by_utility: bool, time: int) -> None:
     require(not command.valid_until or time <= command.valid_until, Code.EXPIRED)
     require(command.after == ZERO or view.find(AppliedId, command.after) is not None, Code.PREDECESSOR_MISSING)
     require(by_utility or not kind.by_utility, Code.OPERATOR_SIGNATURE)
     context = Context(command.id, time, tuple(key for key, _ in command.signatures))
-    _check_signatures(command, genesis.ledger, kind.signers(command.fields, view, context))
+    _check_signatures(command, domain, kind.signers(command.fields, view, context))
     kind.rule(command.fields, view, context)
 
 
-def _check_signatures(command: Command, ledger: bytes, expected: tuple[Signatory, ...]) -> None:
+def _check_signatures(command: Command, domain: eip712.Domain, expected: tuple[Signatory, ...]) -> None:
     require(len(command.signatures) == len(expected), Code.SIGNATURE_COUNT)
     for (key_id, signature), signatory in zip(command.signatures, expected, strict=True):
         require(key_id == signatory.key.id, Code.WRONG_SIGNER)
-        is_wallet = signatory.is_wallet
-        digest = wallet_digest(eip712.Domain(ledger), command) if is_wallet else sign_digest(ledger, command)
+        digest = wallet_digest(domain, command) if signatory.is_wallet else sign_digest(domain.ledger, command)
         require(signatory.key.verifies(digest, signature), Code.BAD_SIGNATURE)

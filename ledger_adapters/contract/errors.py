@@ -30,6 +30,7 @@ class Code(IntEnum):
     DECLARATION_UNKNOWN = 26
     OFFER_UNKNOWN = 27
     NOT_OF_THIS_RECORD = 28
+    AUCTION_UNKNOWN = 29
 
     # Registry
     ALREADY_REGISTERED = 30
@@ -50,6 +51,7 @@ class Code(IntEnum):
     NOTHING_TO_CORRECT = 43
     OUTSIDE_KEY_TIME = 44
     NOTHING_ANCHORED = 45
+    NOT_ASCENDING = 46
 
     # Offers
     NO_ENERGY = 50
@@ -70,6 +72,14 @@ class Code(IntEnum):
     NUMBER_TAKEN = 70
     NUMBER_ZERO = 71
     OVERFLOW = 80
+
+    # Auctions
+    BAD_PRICING = 90
+    BAD_DEADLINES = 91
+    ORDERS_OVER = 92
+    ORDERS_STILL_OPEN = 93
+    ALREADY_CLEARED = 94
+    OTHER_ORDERS = 95
 
     @property
     def is_success(self) -> bool:

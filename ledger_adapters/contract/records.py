@@ -36,6 +36,17 @@ class Mode(IntEnum):
     FORECAST = 2
 
 
+class Pricing(IntEnum):
+    UNIFORM = 1
+    PAY_AS_BID = 2
+    ASCENDING = 3
+
+
+class AuctionState(IntEnum):
+    OPEN = 1
+    CLEARED = 2
+
+
 class OfferState(IntEnum):
     OPEN = 1
     WITHDRAWN = 2
@@ -109,6 +120,7 @@ class Plant(Record):
     point: Bytes32
     state: U8
     power_w: U64
+    since_day: U32
     contents: Bytes32
 
 
@@ -225,3 +237,35 @@ class UsedKey(Record):
 
     TABLE = 13
     time: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Auction(Record):
+    """`head` and `count` stand for the orders placed so far, in their order; what was cleared is zero until then."""
+
+    TABLE = 14
+    area: Bytes32
+    pricing: U8
+    state: U8
+    start: U64
+    end: U64
+    own_orders_until: U64
+    orders_until: U64
+    terms: Bytes32
+    count: U64
+    head: Bytes32
+    price: U64
+    volume: U64
+    orders: Bytes32
+    awards: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Order(Record):
+    """`number` counts the auction's orders from 1."""
+
+    TABLE = 15
+    auction: Bytes32
+    bidder: Bytes32
+    commitment: Bytes32
+    number: U64

@@ -1,6 +1,7 @@
 """Participants, plants and devices: who they are, whose they are, and which keys speak for them."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 from evidence.commands.kinds import (
     ChangeDeviceState,
@@ -109,7 +110,8 @@ def _register_plant(fields: RegisterPlant, view: View, context: Context) -> None
     active_participant(view, fields.owner)
     require(view.find(Plant, fields.plant) is None, Code.ALREADY_REGISTERED)
     view.put(
-        Plant(fields.area, fields.owner, fields.point, State.ACTIVE, fields.power_w, fields.contents), fields.plant
+        Plant(fields.area, fields.owner, fields.point, State.ACTIVE, fields.power_w, fields.since, fields.contents),
+        fields.plant,
     )
 
 
@@ -130,6 +132,7 @@ def _change_plant_state(fields: ChangePlantState, view: View, context: Context) 
 def _register_device(fields: RegisterDevice, view: View, context: Context) -> None:
     active_participant(view, fields.owner)
     require(view.find(Device, fields.device) is None, Code.ALREADY_REGISTERED)
+    require(all(a < b for a, b in pairwise(fields.points)), Code.NOT_ASCENDING)
     key = _check_key(fields.algorithm, fields.x, fields.y)
     view.put(UsedKey(context.time), fields.device, key.id)
     view.put(

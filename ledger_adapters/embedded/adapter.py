@@ -16,7 +16,7 @@ from evidence.hashing import tagged
 from evidence.journal import Entry, envelope_digest
 from evidence.keys import PublicKey, Signer, SoftwareKey
 from evidence.merkle import path_through
-from ledger_adapters.base import Event, Health, LedgerAdapter, Limits, LogProof, Transaction
+from ledger_adapters.base import LANE, Event, Health, Lane, LedgerAdapter, Limits, LogProof, Page, Transaction
 from ledger_adapters.contract import Code, Genesis, Outcome, Prepared, apply_batch, prepare
 from ledger_adapters.embedded import log
 from ledger_adapters.embedded.postgres import PostgresStore
@@ -122,7 +122,7 @@ class EmbeddedLedger(LedgerAdapter):
     def _sign(self, ledger: bytes, size: int, root: bytes) -> str:
         return sign(Checkpoint(origin(ledger), size, root), self._checkpoint_key)
 
-    def prepare(self, envelopes: Sequence[bytes]) -> Transaction:
+    def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
         ids = [Command.from_bytes(envelope).id for envelope in envelopes]
         signature = self._operator.sign(batch_digest(self.genesis().ledger, ids))
         payload = Batch(tuple(envelopes), signature).encode()
@@ -211,9 +211,10 @@ class EmbeddedLedger(LedgerAdapter):
         with self._store.reading() as reader:
             return reader.state(keys)
 
-    def events(self, start: int, limit: int) -> list[Event]:
+    def events(self, start: int, limit: int) -> Page:
         with self._store.reading() as reader:
-            return reader.events(start, limit)
+            found = reader.events(start, limit)
+        return Page(tuple(found), start + len(found))
 
     def prove(self, ids: Iterable[bytes]) -> LogProof:
         wanted = set(ids)
@@ -233,6 +234,9 @@ class EmbeddedLedger(LedgerAdapter):
         if head is None:
             raise Misconfigured(f"ledger {self.alias!r} has no genesis record: run `manage.py ledger init`")
         return head
+
+    def now(self) -> int:
+        return self.health().time
 
     def health(self) -> Health:
         with self._store.reading() as reader:

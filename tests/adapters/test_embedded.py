@@ -34,13 +34,13 @@ def test_the_genesis_record_is_written_once(bench: Bench) -> None:
 def test_what_was_submitted_can_be_read(bench: Bench) -> None:
     commands = [bench.command(anchor(n)) for n in range(3)]
     transaction = bench.apply(*commands)
-    events = bench.ledger.events(0, 10)
+    events = bench.ledger.events(0, 10).events
     assert [event.position for event in events] == [0, 1, 2]
     assert [event.outcome.id for event in events] == [command.id for command in commands]
     assert {event.outcome.code for event in events} == {Code.APPLIED}
     assert {event.transaction for event in events} == {transaction.id}
     assert [event.outcome.envelope for event in events] == [command.envelope.encode() for command in commands]
-    assert bench.ledger.events(1, 1) == events[1:2]
+    assert bench.ledger.events(1, 1).events == events[1:2]
     key = Anchor.key((1).to_bytes(32, "big"), 20_000, (2).to_bytes(32, "big"))
     values = bench.open().read([key, b"\x00" * 32])
     assert Anchor.decode(values[key] or b"").count == 1
@@ -76,7 +76,7 @@ def test_a_rejected_command_is_an_event_and_leaves_no_state(bench: Bench) -> Non
     outcomes = bench.ledger.outcome(transaction.id)
     assert outcomes is not None
     assert outcomes[0].code is Code.ALREADY_ANCHORED
-    assert bench.ledger.events(1, 1)[0].outcome.code is Code.ALREADY_ANCHORED
+    assert bench.ledger.events(1, 1).events[0].outcome.code is Code.ALREADY_ANCHORED
     assert bench.ledger.state_entries() == state
 
 
@@ -90,7 +90,7 @@ def test_a_batch_that_the_operator_did_not_sign_is_rejected_by_the_contract(benc
     stranger = SoftwareKey.generate().sign(batch_digest(bench.genesis.ledger, [command.id]))
     payload = Batch((command.envelope.encode(),), stranger).encode()
     bench.ledger.submit(Transaction(tagged("em/transaction/1", payload), payload))
-    assert bench.ledger.events(0, 1)[0].outcome.code is Code.OPERATOR_SIGNATURE
+    assert bench.ledger.events(0, 1).events[0].outcome.code is Code.OPERATOR_SIGNATURE
 
 
 @pytest.mark.parametrize("payload", [b"", b"nonsense", b"\xff" * 64])
@@ -107,21 +107,21 @@ def test_the_ledgers_time_never_goes_back(bench: Bench) -> None:
     bench.apply(bench.command(anchor(1)))
     bench.clock.now -= 1_000
     bench.apply(bench.command(anchor(2)))
-    times = [event.outcome.time for event in bench.ledger.events(0, 10)]
+    times = [event.outcome.time for event in bench.ledger.events(0, 10).events]
     assert times == [bench.clock.now + 1_000] * 2
     assert bench.ledger.health().time == bench.clock.now + 1_000
 
 
 def test_a_broken_write_leaves_nothing(bench: Bench) -> None:
     bench.apply(bench.command(anchor(1)))
-    before = bench.ledger.state_entries(), bench.ledger.health(), bench.ledger.events(0, 10)
+    before = bench.ledger.state_entries(), bench.ledger.health(), bench.ledger.events(0, 10).events
     with pytest.raises(ZeroDivisionError), bench.store.writing() as writer:
         writer.write_events([Event(1, b"\x06" * 32, replace(before[2][0].outcome, id=b"\x07" * 32))])
         writer.write_state({b"\x05" * 32: b"value"})
         writer.write_transaction(b"\x06" * 32, b"outcomes")
         writer.write_tiles({(0, 0): b"tile"})
         raise ZeroDivisionError
-    assert before == (bench.ledger.state_entries(), bench.ledger.health(), bench.ledger.events(0, 10))
+    assert before == (bench.ledger.state_entries(), bench.ledger.health(), bench.ledger.events(0, 10).events)
     assert bench.ledger.outcome(b"\x06" * 32) is None
     bench.apply(bench.command(anchor(2)))
 

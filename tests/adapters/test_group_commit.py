@@ -76,7 +76,7 @@ def test_transactions_that_wait_are_committed_together(gated: tuple[Bench, Gate]
     transactions = [bench.transaction(bench.command(anchor(n))) for n in range(12)]
     assert submit_all(bench, gate, transactions) == [None] * 12
     assert gate.writes == 2
-    events = bench.ledger.events(0, 100)
+    events = bench.ledger.events(0, 100).events
     assert [event.position for event in events] == list(range(12))
     assert {event.outcome.code for event in events} == {Code.APPLIED}
     assert {event.transaction for event in events} == {transaction.id for transaction in transactions}
@@ -86,7 +86,7 @@ def test_commands_of_one_group_see_each_other(gated: tuple[Bench, Gate]) -> None
     bench, gate = gated
     transactions = [bench.transaction(bench.command(anchor(1))) for _ in range(5)]
     assert submit_all(bench, gate, transactions) == [None] * 5
-    codes = [event.outcome.code for event in bench.ledger.events(0, 100)]
+    codes = [event.outcome.code for event in bench.ledger.events(0, 100).events]
     assert sorted(codes) == [Code.APPLIED] + [Code.ALREADY_ANCHORED] * 4
 
 
@@ -138,6 +138,6 @@ def test_adapters_of_several_processes_keep_one_journal(postgres_store: Postgres
         thread.start()
     for thread in threads:
         thread.join()
-    events = bench.ledger.events(0, 100)
+    events = bench.ledger.events(0, 100).events
     assert [event.position for event in events] == list(range(30))
     assert {event.transaction for event in events} == {transaction.id for transaction in transactions}

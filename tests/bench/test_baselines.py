@@ -74,12 +74,12 @@ def test_both_keep_the_same_records(plain: psycopg.Connection) -> None:
         events = ledger.records(0, 50)
         ledger.append(adapter, events[:30])
         ledger.append(adapter, events[30:])
-        assert adapter.events(0, 100) == events
+        assert adapter.events(0, 100).events == tuple(events)
         plain.execute(plain_ledger.TABLE)
         plain_ledger.append(plain, ledger.plain(events))
         query = "SELECT position, time, code, transaction, id, envelope, digest FROM bench_entry ORDER BY position"
         stored = plain.execute(query).fetchall()
-        assert [row[:6] for row in stored] == ledger.plain(adapter.events(0, 100))
+        assert [row[:6] for row in stored] == ledger.plain(adapter.events(0, 100).events)
         assert [row[6] for row in stored] == [sha256(event.outcome.envelope).digest() for event in events]
         assert len(adapter.prove([events[3].outcome.id]).events) == 1
     finally:
@@ -92,7 +92,7 @@ def test_all_commands_of_the_submit_rate_are_applied(django_db_setup: None) -> N
     assert isinstance(store, PostgresStore)
     try:
         ledger.submit(adapter, ledger.transactions(adapter)[:6], threads=3)
-        assert {event.outcome.code for event in adapter.events(0, 100)} == {0}
+        assert {event.outcome.code for event in adapter.events(0, 100).events} == {0}
         assert adapter.health().size == 60
     finally:
         store.drop()

@@ -65,7 +65,7 @@ TABLES = {
     1: "uint64 time",
     2: "uint32 kind,uint64 time",
     3: "uint8 role,uint8 state,uint8 algorithm,bytes32 x,bytes32 y,uint8 custody,bytes32 contents",
-    4: "bytes32 area,bytes32 owner,bytes32 point,uint8 state,uint64 powerW,bytes32 contents",
+    4: "bytes32 area,bytes32 owner,bytes32 point,uint8 state,uint64 powerW,uint32 sinceDay,bytes32 contents",
     5: "bytes32 owner,uint8 state,uint8 algorithm,bytes32 x,bytes32 y,uint32 sinceDay,uint64 revokedAt,"
     "uint8 oldAlgorithm,bytes32 oldX,bytes32 oldY,uint32 oldSinceDay,uint64 graceUntil,uint64 oldRevokedAt,"
     "bytes32 contents",
@@ -78,6 +78,9 @@ TABLES = {
     11: "uint32 version,bytes32 root",
     12: "bytes32 document,bytes32 corrects",
     13: "uint64 time",
+    14: "bytes32 area,uint8 pricing,uint8 state,uint64 start,uint64 end,uint64 ownOrdersUntil,uint64 ordersUntil,"
+    "bytes32 terms,uint64 count,bytes32 head,uint64 price,uint64 volume,bytes32 orders,bytes32 awards",
+    15: "bytes32 auction,bytes32 bidder,bytes32 commitment,uint64 number",
 }
 
 
@@ -101,6 +104,8 @@ PLANT, DEVICE, OWNER = ident("plant"), ident("device"), ident("alice")
 NO_OLD_KEY = (0, ZERO, ZERO, 0, 0, 0)
 METERED = (AREA, PLANT, OWNER, 1, NOW - 2 * HOUR, NOW - HOUR, 10_000)
 OVER = (ident("metered"), 4_000, 120_000, 1_000)
+TOMORROW = NOW + 24 * HOUR
+FIRST_HEAD = tagged(b"em/chain/1", ZERO + ident("order"))
 
 # The domain of each kind, and the records that its succeeding case writes.
 WRITTEN: dict[str, tuple[list[Any], list[tuple[bytes, bytes]]]] = {
@@ -115,10 +120,10 @@ WRITTEN: dict[str, tuple[list[Any], list[tuple[bytes, bytes]]]] = {
     ),
     "RegisterPlant": (
         [4, ident("new plant")],
-        [entry(4, [ident("new plant")], AREA, OWNER, POINT, 1, 9_900, CONTENTS)],
+        [entry(4, [ident("new plant")], AREA, OWNER, POINT, 1, 9_900, DAY, CONTENTS)],
     ),
-    "TransferPlant": ([4, PLANT], [entry(4, [PLANT], AREA, ident("bob"), POINT, 1, 9_900, CONTENTS)]),
-    "ChangePlantState": ([4, PLANT], [entry(4, [PLANT], AREA, OWNER, POINT, 3, 9_900, CONTENTS)]),
+    "TransferPlant": ([4, PLANT], [entry(4, [PLANT], AREA, ident("bob"), POINT, 1, 9_900, DAY - 30, CONTENTS)]),
+    "ChangePlantState": ([4, PLANT], [entry(4, [PLANT], AREA, OWNER, POINT, 3, 9_900, DAY - 30, CONTENTS)]),
     "RegisterDevice": (
         [5, ident("new device")],
         [
@@ -178,6 +183,34 @@ WRITTEN: dict[str, tuple[list[Any], list[tuple[bytes, bytes]]]] = {
         [
             entry(8, [ident("metered")], *METERED, 5_000, BASIS),
             entry(9, [ident("offer that is over")], *OVER, NOW - 1, 3),
+        ],
+    ),
+    "OpenAuction": (
+        [14, ident("new auction")],
+        [
+            entry(
+                14, [ident("new auction")], AREA, 2, 1, TOMORROW, TOMORROW + HOUR, NOW + HOUR, NOW + 2 * HOUR,
+                ident("terms"), 0, ZERO, 0, 0, ZERO, ZERO,
+            ),
+        ],
+    ),
+    "PlaceOrder": (
+        [14, ident("auction")],
+        [
+            entry(
+                14, [ident("auction")], AREA, 1, 1, TOMORROW, TOMORROW + HOUR, NOW + HOUR // 2, NOW + HOUR,
+                ident("terms"), 2, tagged(b"em/chain/1", FIRST_HEAD + ident("new order")), 0, 0, ZERO, ZERO,
+            ),
+            entry(15, [ident("new order")], ident("auction"), ident("bob"), ident("commitment"), 2),
+        ],
+    ),
+    "ClearAuction": (
+        [14, ident("auction that is over")],
+        [
+            entry(
+                14, [ident("auction that is over")], AREA, 1, 2, TOMORROW, TOMORROW + HOUR, NOW - 120 - HOUR // 2,
+                NOW - 120, ident("terms"), 1, FIRST_HEAD, 95_000, 40_000, ident("book"), ident("awards"),
+            ),
         ],
     ),
     "RecordSettlement": ([11, AREA, DAY], [entry(11, [AREA, DAY], 2, ident("second root"))]),

@@ -25,10 +25,11 @@ FROZEN = {
     101: f"RegisterParticipant(bytes32 participant,uint8 role,{KEY},uint8 custody,bytes32 contents)",
     102: "ChangeParticipantState(bytes32 participant,uint8 state)",
     103: f"RotateParticipantKey(bytes32 participant,{KEY},uint8 custody)",
-    111: "RegisterPlant(bytes32 plant,bytes32 area,bytes32 owner,bytes32 point,uint64 powerW,bytes32 contents)",
+    111: "RegisterPlant(bytes32 plant,bytes32 area,bytes32 owner,bytes32 point,uint64 powerW,uint32 since,"
+    "bytes32 contents)",
     112: "TransferPlant(bytes32 plant,bytes32 owner,bytes32 nextOwner)",
     113: "ChangePlantState(bytes32 plant,uint8 state)",
-    121: f"RegisterDevice(bytes32 device,bytes32 owner,{KEY},bytes32 contents)",
+    121: f"RegisterDevice(bytes32 device,bytes32 owner,{KEY},bytes32 contents,bytes32[] points)",
     122: "TransferDevice(bytes32 device,bytes32 owner,bytes32 nextOwner)",
     123: "ChangeDeviceState(bytes32 device,uint8 state)",
     124: f"RotateDeviceKey(bytes32 device,{KEY},uint32 day,uint32 graceDays)",
@@ -42,6 +43,11 @@ FROZEN = {
     303: "CommitPurchase(bytes32 purchase,bytes32 offer,bytes32 declaration,bytes32 buyer,bytes32 point,uint64 energy)",
     304: "WithdrawOffer(bytes32 offer,bytes32 declaration,bytes32 seller)",
     305: "CloseOffer(bytes32 offer,bytes32 declaration)",
+    401: "OpenAuction(bytes32 auction,bytes32 area,uint8 pricing,uint64 start,uint64 end,uint64 ownOrdersUntil,"
+    "uint64 ordersUntil,bytes32 terms)",
+    402: "PlaceOrder(bytes32 order,bytes32 auction,bytes32 bidder,bytes32 commitment)",
+    403: "ClearAuction(bytes32 auction,uint64 price,uint64 volume,uint64 count,bytes32 head,bytes32 orders,"
+    "bytes32 awards)",
     601: "RecordSettlement(bytes32 area,uint32 day,uint32 version,uint32 count,bytes32 root,bytes32 previous,"
     "uint64 produced,uint64 consumed,uint64 allocated,uint64 fedIn,uint64 supplied)",
     701: "RecordInvoice(bytes32 issuer,bytes32 series,uint64 number,bytes32 document,bytes32 corrects)",
@@ -89,6 +95,10 @@ def test_sign_digest_by_hand(vector: Any) -> None:
     assert raw(vector["signDigest"]) == tagged(b"em/sign/1", encoded)
 
 
+def _as_json(found: Any) -> Any:
+    return list(found) if isinstance(found, tuple) else found
+
+
 def typed_data(vector: Any, domain: dict[str, Any]) -> dict[str, Any]:
     kind = int(vector["number"])
     signed = [*members(kind), ("bytes32", "nonce"), ("bytes32", "after"), ("uint64", "validUntil")]
@@ -100,7 +110,7 @@ def typed_data(vector: Any, domain: dict[str, Any]) -> dict[str, Any]:
         },
         "primaryType": vector["kind"],
         "domain": {**domain, **({"chainId": int(domain["chainId"])} if "chainId" in domain else {})},
-        "message": {name: value(given[name]) for _, name in signed},
+        "message": {name: _as_json(value(given[name])) for _, name in signed},
     }
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ledger_adapters.base import Event, Transaction
+from ledger_adapters.base import LANE, Lane, Page, Transaction
 from ledger_adapters.contract import Outcome
 from ledger_adapters.embedded.adapter import EmbeddedLedger
 from ledger_adapters.embedded.store import Writer
@@ -41,9 +41,9 @@ class FaultyLedger(EmbeddedLedger):
         if fault is not None:
             fault()
 
-    def prepare(self, envelopes: Sequence[bytes]) -> Transaction:
+    def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
         self._at("prepare")
-        return super().prepare(envelopes)
+        return super().prepare(envelopes, lane)
 
     def submit(self, transaction: Transaction) -> None:
         self.sent.append(transaction)
@@ -59,7 +59,7 @@ class FaultyLedger(EmbeddedLedger):
         self._at("outcome")
         return super().outcome(transaction_id)
 
-    def events(self, start: int, limit: int) -> list[Event]:
+    def events(self, start: int, limit: int) -> Page:
         self._at("events")
         found = super().events(start, limit)
         self._at("heard")

@@ -75,7 +75,7 @@ def apply_directly(fields: Fields, *signers: Signer, nonce: bytes = b"\x77" * 32
     genesis = ledger.genesis()
     command = LedgerCommand(genesis.market, nonce, fields).signed_by(genesis.ledger, *signers)
     ledger.submit(ledger.prepare([command.envelope.encode()]))
-    outcome = ledger.events(ledger.health().size - 1, 1)[0].outcome
+    outcome = ledger.events(ledger.health().size - 1, 1).events[0].outcome
     assert (outcome.id, outcome.code) == (command.id, Code.APPLIED)
     return command.id
 
@@ -130,7 +130,7 @@ def end_leases() -> None:
 
 def on_ledger() -> list[tuple[bytes, Code]]:
     """Every outcome on the ledger itself, in its order."""
-    return [(event.outcome.id, event.outcome.code) for event in get_ledger(DEFAULT).events(0, 100_000)]
+    return [(event.outcome.id, event.outcome.code) for event in get_ledger(DEFAULT).events(0, 100_000).events]
 
 
 def assert_once_each(ids: Iterable[bytes]) -> None:

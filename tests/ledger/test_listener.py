@@ -72,7 +72,7 @@ def test_what_another_listener_left_over_is_heard_at_once(ledger: FaultyLedger) 
     def store_one() -> None:
         with transaction.atomic():
             cursor = Cursor.objects.select_for_update().get(reader=LISTENER)
-            listening._store(DEFAULT, ledger.events(cursor.position, 1))
+            listening._store(DEFAULT, ledger.events(cursor.position, 1).events)
             cursor.position += 1
             cursor.save()
 

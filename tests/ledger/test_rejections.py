@@ -214,7 +214,7 @@ def owner_with_plant() -> tuple[Party, Plant]:
     """Both are queued; the plant's registration names its owner's as its predecessor."""
     owner = register_party(name="Bob", utility=make_utility())
     point = make_point(owner)
-    return owner, register_plant(point=point, owner=owner, name="roof", power_w=5_000)
+    return owner, register_plant(point=point, owner=owner, name="roof", power_w=5_000, since=dt.date(2026, 1, 1))
 
 
 def test_a_command_waits_for_its_predecessor_in_another_stream(ledger: FaultyLedger) -> None:

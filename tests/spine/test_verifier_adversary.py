@@ -111,6 +111,7 @@ class Forgery:
     hidden: list[Fields] = field(default_factory=list)
     changes: dict[str, Any] = field(default_factory=dict)
     grades: dict[int, int] = field(default_factory=dict)
+    anchored_late: bool = False
 
     @property
     def point(self) -> bytes:
@@ -167,7 +168,9 @@ class Forgery:
         invoice = RecordInvoice(
             name("utility"), name("series"), 1, document_digest(salt, canonical.dumps(document)), ZERO
         )
-        ends = [(anchor, ""), (settlement, ""), *self.late, (invoice, "")]
+        ends: list[tuple[Fields, str]] = [(anchor, ""), (settlement, ""), *self.late, (invoice, "")]
+        if self.anchored_late:
+            ends[:2] = reversed(ends[:2])
         log = self._log([*self.commands, *ends])
         return verify(dump(Bundle(document, salt, log, (day,), tuple(batches))), TRUST)
 
@@ -291,10 +294,15 @@ def participant(who: str, role: int = 3) -> tuple[Fields, str]:
 
 def device(who: str, owner: str) -> tuple[Fields, str]:
     key = key_of(who).public_key
-    return RegisterDevice(name(who), name(owner), key.algorithm, key.x, key.y, ZERO), ""
+    points = (name(f"point of {owner}"),)
+    return RegisterDevice(name(who), name(owner), key.algorithm, key.x, key.y, ZERO, points), ""
 
 
-ROOF = RegisterPlant(name("roof"), AREA, name("alice"), name("point of alice"), 10_000, ZERO)
+def plant(of: str, which: str, since: int = NUMBER) -> RegisterPlant:
+    return RegisterPlant(name(which), AREA, name(of), name(f"point of {of}"), 10_000, since, ZERO)
+
+
+ROOF = plant("alice", "roof")
 DECLARED = DeclareSurplus(name("declared"), AREA, name("roof"), name("alice"), 1, START, SLOTS.stop, 1000, ZERO)
 OFFER = PublishOffer(name("offer"), name("declared"), name("alice"), 1000, PRICES[Scheme.PURCHASE], SLOTS.stop * 2)
 
@@ -395,8 +403,32 @@ def test_generation_is_missed_even_when_the_plant_is_kept_quiet() -> None:
 def test_a_plant_that_came_later_needs_no_readings_of_days_before() -> None:
     """Bob's own roof is registered after the day was settled."""
     forgery = bobs_invoice()
-    forgery.late = [(RegisterPlant(name("new"), AREA, name("bob"), name("point of bob"), 10_000, ZERO), "")]
+    forgery.late = [(plant("bob", "new"), "")]
     forgery.verified()
+
+
+def test_a_plant_needs_no_readings_of_days_before_it_stood_there() -> None:
+    """It is registered before the day is settled, and stands behind the meter from the next day on."""
+    forgery = bobs_invoice()
+    forgery.commands.append((plant("bob", "new", NUMBER + 1), ""))
+    forgery.verified()
+    forgery = bobs_invoice()
+    forgery.commands.append((plant("bob", "new", NUMBER), ""))
+    assert "generation" in refusal_of(forgery)
+
+
+def test_a_device_speaks_for_its_own_metering_points_only() -> None:
+    """Carol's box, which the operator holds, signs what bob is said to have used."""
+    forgery = bobs_invoice()
+    forgery.commands.append(device("meter of carol", "carol"))
+    forgery.batches[0].signer = "meter of carol"
+    assert "not registered for this metering point" in refusal_of(forgery)
+
+
+def test_a_settlement_rests_on_what_was_anchored_before_it() -> None:
+    forgery = bobs_invoice()
+    forgery.anchored_late = True
+    assert "before its readings were anchored" in refusal_of(forgery)
 
 
 def test_readings_in_another_unit_are_refused() -> None:
@@ -459,8 +491,8 @@ def test_a_key_that_the_device_did_not_agree_to_signs_nothing(signer: str) -> No
 def test_a_device_registered_again_with_another_key_is_refused() -> None:
     forgery = bobs_invoice()
     key = key_of("operator")
-    fields = RegisterDevice(name("meter of bob"), name("bob"), key.algorithm, key.public_key.x, key.public_key.y, ZERO)
-    forgery.commands.append((fields, ""))
+    first, _ = device("meter of bob", "bob")
+    forgery.commands.append((replace(first, x=key.public_key.x, y=key.public_key.y), ""))
     forgery.batches[0].key = key
     assert "registered twice" in refusal_of(forgery)
 

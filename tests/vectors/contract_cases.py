@@ -4,15 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from evidence.accumulators import chain_of
 from evidence.commands import Command, Fields, sign_digest
 from evidence.commands.kinds import (
     AnchorReadings,
     ChangeDeviceState,
     ChangeParticipantState,
     ChangePlantState,
+    ClearAuction,
     CloseOffer,
     CommitPurchase,
     DeclareSurplus,
+    OpenAuction,
+    PlaceOrder,
     PublishOffer,
     RecordInvoice,
     RecordSettlement,
@@ -39,6 +43,7 @@ from ledger_adapters.contract.records import (
     Mode,
     Participant,
     Plant,
+    Pricing,
     Role,
     State,
 )
@@ -60,6 +65,7 @@ from tests.vectors.market import (
     POINT,
     UTILITY,
     WORLD,
+    auction,
     command,
     device,
     ident,
@@ -112,11 +118,15 @@ REGISTER_PARTICIPANT = RegisterParticipant(
 )
 CHANGE_PARTICIPANT = ChangeParticipantState(ident("alice"), State.SUSPENDED)
 ROTATE_PARTICIPANT = RotateParticipantKey(participant=ident("alice"), custody=Custody.OWN, **_key(_new_wallet))
-REGISTER_PLANT = RegisterPlant(ident("new plant"), AREA, ident("alice"), POINT, 9_900, CONTENTS)
+REGISTER_PLANT = RegisterPlant(ident("new plant"), AREA, ident("alice"), POINT, 9_900, DAY, CONTENTS)
 TRANSFER_PLANT = TransferPlant(ident("plant"), ident("alice"), ident("bob"))
 CHANGE_PLANT = ChangePlantState(ident("plant"), State.CLOSED)
 REGISTER_DEVICE = RegisterDevice(
-    device=ident("new device"), owner=ident("alice"), contents=CONTENTS, **_key(_new_device)
+    device=ident("new device"),
+    owner=ident("alice"),
+    contents=CONTENTS,
+    points=tuple(sorted((POINT, ident("second point")))),
+    **_key(_new_device),
 )
 TRANSFER_DEVICE = TransferDevice(ident("device"), ident("alice"), ident("bob"))
 CHANGE_DEVICE = ChangeDeviceState(ident("device"), State.SUSPENDED)
@@ -132,6 +142,14 @@ PUBLISH = PublishOffer(ident("new offer"), ident("metered"), ident("alice"), 2_0
 COMMIT = CommitPurchase(ident("new purchase"), ident("offer"), ident("metered"), ident("bob"), POINT, 3_000)
 WITHDRAW = WithdrawOffer(ident("offer"), ident("metered"), ident("alice"))
 CLOSE = CloseOffer(ident("offer that is over"), ident("metered"))
+OPEN = OpenAuction(
+    ident("new auction"), AREA, Pricing.PAY_AS_BID, NOW + 24 * HOUR, NOW + 25 * HOUR, NOW + HOUR, NOW + 2 * HOUR,
+    ident("terms"),
+)  # fmt: skip
+PLACE = PlaceOrder(ident("new order"), ident("auction"), ident("bob"), ident("commitment"))
+CLEAR = ClearAuction(
+    ident("auction that is over"), 95_000, 40_000, 1, chain_of([ident("order")]), ident("book"), ident("awards")
+)
 SETTLE = RecordSettlement(AREA, DAY, 2, 7, ident("second root"), ident("first root"), 9_000, 8_000, 3_000, 6_000, 5_000)
 INVOICE = RecordInvoice(ident("issuer"), ident("series"), 2, ident("document"), ZERO)
 
@@ -154,6 +172,9 @@ SUCCEEDING: tuple[tuple[Fields, tuple[SoftwareKey, ...]], ...] = (
     (COMMIT, (BOB,)),
     (WITHDRAW, (ALICE,)),
     (CLOSE, ()),
+    (OPEN, ()),
+    (PLACE, (BOB,)),
+    (CLEAR, ()),
     (SETTLE, ()),
     (INVOICE, ()),
 )
@@ -192,6 +213,22 @@ def _encoding() -> Iterator[Case]:
     stray = bytearray(wire)
     stray[31 + 32 * 4] ^= 32
     yield one("encoding: offset of the fields moved", Code.BAD_ENCODING, bytes(stray))
+
+
+def _encoding_of_lists() -> Iterator[Case]:
+    good = of(REGISTER_DEVICE)
+    fields = good.fields.encode()
+    count = fields.index((2).to_bytes(32, "big"), 32 * 7)
+    crowd = fields[:count] + (65).to_bytes(32, "big") + bytes(65 * 32)
+    bad = {
+        "list of 65": crowd,
+        "list a word short": fields[:-32],
+        "a word behind the list": fields + ZERO,
+        "list that is moved": fields[: 32 * 6] + (256).to_bytes(32, "big") + ZERO + fields[32 * 7 :],
+        "list of a giant's length": fields[:count] + b"\xff" * 32 + fields[count + 32 :],
+    }
+    for name, content in bad.items():
+        yield one(f"encoding: {name}", Code.BAD_ENCODING, with_envelope(good, fields=content))
 
 
 def _known() -> Iterator[Case]:
@@ -308,7 +345,7 @@ def _registry() -> Iterator[Case]:
     yield one("transfer plant to suspended participant", Code.PARTICIPANT_INACTIVE, to_carol)
     yield one("change unknown plant", Code.PLANT_UNKNOWN, of(CHANGE_PLANT, plant=_UNKNOWN))
     yield one("plant's state stays", Code.BAD_STATE, of(CHANGE_PLANT, state=State.ACTIVE))
-    closed_plant = Plant(AREA, ident("alice"), POINT, State.CLOSED, 9_900, CONTENTS)
+    closed_plant = Plant(AREA, ident("alice"), POINT, State.CLOSED, 9_900, DAY - 30, CONTENTS)
     yield one(
         "closed plant stays closed",
         Code.BAD_STATE,
@@ -323,6 +360,13 @@ def _devices() -> Iterator[Case]:
     yield one("device's id taken", Code.ALREADY_REGISTERED, of(REGISTER_DEVICE, device=ident("device")))
     yield one("device's key off the curve", Code.BAD_KEY, of(REGISTER_DEVICE, **_OFF_CURVE))
     yield one("device with the key of another device", Code.APPLIED, of(REGISTER_DEVICE, **_key(METER)))
+    second = ident("second point")
+    descending = tuple(sorted((second, POINT), reverse=True))
+    yield one("device's points given twice", Code.NOT_ASCENDING, of(REGISTER_DEVICE, points=(second, second)))
+    yield one("device's points in another order", Code.NOT_ASCENDING, of(REGISTER_DEVICE, points=descending))
+    yield one("device of no point", Code.APPLIED, of(REGISTER_DEVICE, points=()))
+    crowd = tuple(sorted(ident(f"point {i}") for i in range(64)))
+    yield one("device of 64 points", Code.APPLIED, of(REGISTER_DEVICE, points=crowd))
     yield one("transfer unknown device", Code.DEVICE_UNKNOWN, of(TRANSFER_DEVICE, device=_UNKNOWN))
     yield one("transfer idle device", Code.DEVICE_INACTIVE, of(TRANSFER_DEVICE, device=ident("idle device")))
     back = of(TRANSFER_DEVICE, BOB, ALICE, owner=ident("bob"), next_owner=ident("alice"))
@@ -473,6 +517,36 @@ def _ends_of_offers() -> Iterator[Case]:
     yield one("close offer of another declaration", Code.NOT_OF_THIS_RECORD, of(CLOSE, declaration=ident("forecast")))
 
 
+def _auctions() -> Iterator[Case]:
+    yield one("auction's id taken", Code.ALREADY_REGISTERED, of(OPEN, auction=ident("auction")))
+    yield one("pricing 0", Code.BAD_PRICING, of(OPEN, pricing=0))
+    yield one("pricing 4", Code.BAD_PRICING, of(OPEN, pricing=4))
+    yield one("auction of an empty window", Code.EMPTY_WINDOW, of(OPEN, end=NOW + 24 * HOUR))
+    yield one("own orders until now", Code.BAD_DEADLINES, of(OPEN, own_orders_until=NOW))
+    yield one("own orders as long as the others'", Code.BAD_DEADLINES, of(OPEN, own_orders_until=NOW + 2 * HOUR))
+
+    yield one("order of nobody", Code.PARTICIPANT_UNKNOWN, of(PLACE, bidder=_UNKNOWN))
+    yield one("order of suspended participant", Code.PARTICIPANT_INACTIVE, of(PLACE, CAROL, bidder=ident("carol")))
+    yield one("order in unknown auction", Code.AUCTION_UNKNOWN, of(PLACE, auction=_UNKNOWN))
+    yield one("order's id taken", Code.ALREADY_REGISTERED, of(PLACE, order=ident("order")))
+    yield one("order in the last second", Code.APPLIED, of(PLACE), now=NOW + HOUR)
+    yield one("order a second too late", Code.ORDERS_OVER, of(PLACE), now=NOW + HOUR + 1)
+    own = of(PLACE, UTILITY, bidder=ident("issuer"))
+    yield one("own order in its last second", Code.APPLIED, own, now=NOW + HOUR // 2)
+    yield one("own order after its deadline", Code.ORDERS_OVER, own, now=NOW + HOUR // 2 + 1)
+    yield one("order in a cleared auction", Code.ORDERS_OVER, of(PLACE, auction=ident("cleared auction")))
+    full = world((replace(auction(), count=LARGEST_U64), ident("auction")))
+    yield one("one order more than can be counted", Code.OVERFLOW, of(PLACE), state=full)
+
+    yield one("clear unknown auction", Code.AUCTION_UNKNOWN, of(CLEAR, auction=_UNKNOWN))
+    yield one("clear twice", Code.ALREADY_CLEARED, of(CLEAR, auction=ident("cleared auction")))
+    yield one("clear a second too early", Code.ORDERS_STILL_OPEN, of(CLEAR), now=NOW - 1)
+    yield one("clear with an order too few", Code.OTHER_ORDERS, of(CLEAR, count=0))
+    yield one("clear with other orders", Code.OTHER_ORDERS, of(CLEAR, head=chain_of([ident("other order")])))
+    endless = world((auction(LARGEST_U64), ident("auction that is over")))
+    yield one("clear what takes orders for ever", Code.ORDERS_STILL_OPEN, of(CLEAR), state=endless)
+
+
 def _settlement() -> Iterator[Case]:
     first = {"day": DAY + 1, "version": 1, "previous": ZERO}
     yield one("first version of a day", Code.APPLIED, of(SETTLE, **first))
@@ -514,6 +588,12 @@ def _batches() -> Iterator[Case]:
     yield Case("rejected, then signed rightly", (Code.BAD_SIGNATURE, Code.APPLIED), (end, publish))
 
 
+def _batches_of_orders() -> Iterator[Case]:
+    orders = tuple(of(PLACE, order=ident(name)) for name in ("second order", "third order"))
+    known = of(PLACE, order=ident("third order"), commitment=ident("other commitment"))
+    yield Case("orders are chained", (Code.APPLIED, Code.APPLIED, Code.ALREADY_REGISTERED), (*orders, known))
+
+
 def _batches_of_rotations() -> Iterator[Case]:
     first = of(ROTATE_DEVICE, grace_days=0)
     third = p256("third meter")
@@ -528,7 +608,7 @@ def _batches_of_rotations() -> Iterator[Case]:
 def cases() -> Sequence[Case]:
     succeeding = [one(f"{type(fields).__name__} succeeds", Code.APPLIED, of(fields)) for fields, _ in SUCCEEDING]
     sections = (
-        _encoding, _known, _time_and_order, _signatures, _registry, _devices, _metering, _declarations, _offers,
-        _ends_of_offers, _settlement, _batches, _batches_of_rotations,
+        _encoding, _encoding_of_lists, _known, _time_and_order, _signatures, _registry, _devices, _metering, _declarations, _offers,
+        _ends_of_offers, _auctions, _settlement, _batches, _batches_of_orders, _batches_of_rotations,
     )  # fmt: skip
     return [*succeeding, *(case for section in sections for case in section())]

@@ -11,8 +11,10 @@ from evidence import accumulators, checkpoint, contents, eip712, journal, merkle
 from evidence import canonical as canonical_json
 from evidence.abi import FixedBytes, Integer, ListOf, Struct, layout
 from evidence.canonical import encode_bytes
+from evidence.coefficients import TOTAL_PPM, Coefficient
 from evidence.commands import Command, batch_digest, sign_digest, wallet_digest
 from evidence.hashing import ZERO, sha256, tagged
+from evidence.imports import ImportedEntry
 from evidence.keys import P256_ORDER, SECP256K1_ORDER, Algorithm, PublicKey
 from evidence.state import state_key, state_root
 from tests.vectors.contract_cases import SUCCEEDING
@@ -463,6 +465,42 @@ def accumulated() -> dict[str, Any]:
         "orders": [
             {"salt": salt, "order": order, "commitment": accumulators.order_commitment(salt, order)} for order in orders
         ],
+    }
+
+
+def coefficients() -> dict[str, Any]:
+    """Trees of shares that add up, and those that must be refused."""
+    trees = []
+    for parts in ((1_000_000,), (333_334, 333_333, 333_333), (1_000_000, 0), (999_999,), (500_000, 500_001)):
+        leaves = [
+            (Coefficient(ident(f"point {i}"), ppm), ident(f"salt of coefficient {i}")) for i, ppm in enumerate(parts)
+        ]
+        leaves.sort(key=lambda leaf: leaf[0].node(leaf[1]).hash)
+        root = sumtree.root([coefficient.node(salt) for coefficient, salt in leaves])
+        trees.append(
+            {
+                "coefficients": [
+                    {"point": one.point, "ppm": one.ppm, "salt": salt, "hash": one.node(salt).hash}
+                    for one, salt in leaves
+                ],
+                "root": root.hash,
+                "sums": _sums(root.sums),
+                "accepted": sum(parts) == TOTAL_PPM,
+            }
+        )
+    return {"trees": trees}
+
+
+def imported() -> dict[str, Any]:
+    """Entries of another ledger, and the chain of those that were rejected there."""
+    envelope = command(SUCCEEDING[0][0], nonce="imported").envelope.encode()
+    entries = [ImportedEntry(ident("old ledger"), code, NOW, content) for code, content in ((0, envelope), (52, b""))]
+    return {
+        "entries": [
+            {"ledger": one.ledger, "code": one.code, "time": one.time, "envelope": one.envelope, "digest": one.digest}
+            for one in entries
+        ],
+        "rejected": accumulators.chain_of(entry.digest for entry in entries[1:]),
     }
 
 

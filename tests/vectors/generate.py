@@ -67,6 +67,8 @@ def documents() -> dict[str, Any]:
         "settlement.json": forms.settlements(),
         "contents.json": forms.salted_contents(),
         "accumulators.json": forms.accumulated(),
+        "coefficients.json": forms.coefficients(),
+        "imports.json": forms.imported(),
         "checkpoints.json": forms.checkpoints(),
         "canonical.json": forms.canonical(),
         "contract.json": {"wallets": [_wallet(BOB)], "cases": [_case(case) for case in cases()]},

@@ -9,12 +9,15 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from evidence import eip712
+from evidence.accumulators import chain_of
 from evidence.commands import Batch, Command, Fields, batch_digest, sign_digest, wallet_digest
 from evidence.hashing import ZERO
 from evidence.keys import Algorithm, PublicKey, SoftwareKey, from_der
 from ledger_adapters.contract import Code, Genesis, Result, apply_batch, prepare
 from ledger_adapters.contract.records import (
     Anchor,
+    Auction,
+    AuctionState,
     Custody,
     DailyEnergy,
     Declaration,
@@ -23,8 +26,10 @@ from ledger_adapters.contract.records import (
     Mode,
     Offer,
     OfferState,
+    Order,
     Participant,
     Plant,
+    Pricing,
     Purchase,
     Record,
     Role,
@@ -75,7 +80,7 @@ def participant(key: SoftwareKey, state: State = State.ACTIVE, role: Role = Role
 
 
 def plant(owner: str = "alice", state: State = State.ACTIVE) -> Plant:
-    return Plant(AREA, ident(owner), POINT, state, 9_900, CONTENTS)
+    return Plant(AREA, ident(owner), POINT, state, 9_900, DAY - 30, CONTENTS)
 
 
 def device(
@@ -111,6 +116,16 @@ def offer(
     state: OfferState = OfferState.OPEN,
 ) -> Offer:
     return Offer(ident(of), 4_000, 120_000, committed, open_until, state)
+
+
+def auction(orders_until: int = NOW + HOUR, state: AuctionState = AuctionState.OPEN, orders: int = 1) -> Auction:
+    """Delivery tomorrow; the utility's own orders end half an hour before the others'."""
+    start = NOW + 24 * HOUR
+    head = chain_of([ident("order")] * orders)
+    return Auction(
+        AREA, Pricing.UNIFORM, state, start, start + HOUR, orders_until - HOUR // 2, orders_until, ident("terms"),
+        orders, head, 0, 0, ZERO, ZERO,
+    )  # fmt: skip
 
 
 def records(*rows: tuple[Record, *tuple[bytes | int, ...]]) -> dict[bytes, bytes]:
@@ -158,6 +173,10 @@ WORLD: Mapping[bytes, bytes] = records(
     (offer(open_until=NOW - 1), ident("offer that is over")),
     (offer(committed=4_000), ident("sold offer")),
     (Purchase(ident("offer"), ident("bob"), POINT, 1_000, 120_000), ident("purchase")),
+    (auction(), ident("auction")),
+    (auction(NOW - 120), ident("auction that is over")),
+    (auction(NOW - HOUR, AuctionState.CLEARED), ident("cleared auction")),
+    (Order(ident("auction"), ident("bob"), ident("commitment"), 1), ident("order")),
     (Settlement(1, ident("first root")), AREA, DAY),
     (Invoice(ident("first document"), ZERO), ident("issuer"), ident("series"), 1),
 )  # fmt: skip

@@ -1,10 +1,11 @@
 """Gather the evidence of an invoice into a bundle."""
 
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable
 
 from apps.accounts.models import Party
-from apps.assets.models import Plant
+from apps.assets.models import Occupancy, Plant
 from apps.assets.services import reading_secret
 from apps.billing import documents
 from apps.billing.exceptions import BillingError
@@ -19,6 +20,7 @@ from apps.settlement import allocations
 from apps.settlement.allocations import Names, Tree
 from apps.settlement.choices import Scheme
 from apps.settlement.models import Settlement
+from apps.settlement.selectors import anchors_of
 from evidence import bundle, merkle, sumtree
 from evidence.bundle import LoggedCommand, SettledDay, ShownAllotment, ShownReading, ShownRow, SignedBatch
 from evidence.readings import LeafId, LeafValue, Reading, leaf_hashes, salt
@@ -30,8 +32,9 @@ def evidence_bundle(invoice: Invoice) -> bytes:
     if not invoice.is_confirmed:
         raise BillingError("the invoice is not on the ledger yet")
     gathering = _Gathering(invoice)
-    days = tuple(gathering.settled_day(settlement) for settlement in invoice.settlements.order_by("day"))
-    batches = tuple(gathering.signed_batches())
+    settlements = list(invoice.settlements.order_by("day"))
+    days = tuple(gathering.settled_day(settlement) for settlement in settlements)
+    batches = tuple(gathering.signed_batches(settlements))
     log = gathering.log()
     return bundle.dump(bundle.Bundle(documents.read(invoice), bytes(invoice.salt), log, tuple(days), batches))
 
@@ -94,8 +97,9 @@ class _Gathering:
 
     # Readings
 
-    def signed_batches(self) -> Iterable[SignedBatch]:
-        stored = readings.latest(self.area.pk, [self.invoice.point_id], self.start, self.end)
+    def signed_batches(self, settlements: Iterable[Settlement]) -> Iterable[SignedBatch]:
+        anchors = anchors_of(settlements)
+        stored = readings.latest(self.area.pk, [self.invoice.point_id], self.start, self.end, anchors)
         by_batch: dict[int, list[Stored]] = defaultdict(list)
         for reading in stored:
             by_batch[reading.batch].append(reading)
@@ -104,43 +108,35 @@ class _Gathering:
         )
         anchor_paths = _anchor_paths({batch.anchor_id for batch in batches if batch.anchor_id})
         content = readings.of_batches(self.area.pk, [batch.pk for batch in batches], self.start, self.end)
-        points = self._points(batches)
+        occupancies = _occupancies({row.point for rows in content.values() for row in rows})
         for batch in batches:
             if batch.anchor is None:
                 raise BillingError(f"the batch {batch} is not anchored")
             self.command_ids.add(_command_of(batch.anchor))
             self.command_ids |= {_command_of(holder) for holder in (batch.device, batch.importer) if holder}
-            yield self._signed(batch, by_batch[batch.pk], content[batch.pk], points, anchor_paths[batch.anchor.pk])
-
-    def _points(self, batches: list[Batch]) -> dict[int, tuple[bytes, bytes]]:
-        """Ledger id and K by point, for all points that share a batch with this invoice's."""
-        devices = Device.objects.filter(pk__in={batch.device_id for batch in batches if batch.device_id})
-        wanted = {point.pk: point for device in devices for point in device.points.all()}
-        wanted[self.invoice.point_id] = self.invoice.point
-        try:
-            return {
-                pk: (bytes(point.ledger_id), reading_secret(point.occupancies.get(until=None)))
-                for pk, point in wanted.items()
-            }
-        except ValueError as error:
-            raise BillingError(str(error)) from None
+            yield self._signed(batch, by_batch[batch.pk], content[batch.pk], occupancies, anchor_paths[batch.anchor.pk])
 
     def _signed(
         self,
         batch: Batch,
         chosen: list[Stored],
         content: list[readings.Row],
-        points: dict[int, tuple[bytes, bytes]],
+        occupancies: dict[int, list[Occupancy]],
         anchor: list[bytes],
     ) -> SignedBatch:
         index = batch.anchor_index
         if index is None:
             raise BillingError(f"the batch {batch} is not anchored")
+        occupied = {row.point: _on(batch.day, occupancies[row.point]) for row in content}
+        ids = {point: bytes(occupancy.point.ledger_id) for point, occupancy in occupied.items()}
         every = sorted(
-            (Reading(points[row.point][0], row.register, row.slot, row.value, row.quality) for row in content),
+            (Reading(ids[row.point], row.register, row.slot, row.value, row.quality) for row in content),
             key=lambda reading: reading.leaf_id,
         )
-        secrets = dict(points.values())
+        try:
+            secrets = {ids[point]: reading_secret(occupancy) for point, occupancy in occupied.items()}
+        except ValueError as error:
+            raise BillingError(str(error)) from None
         hashes = leaf_hashes(every, secrets)
         if merkle.root_of_hashes(hashes) != bytes(batch.root):
             raise BillingError(f"the readings of {batch} are not those that were signed")
@@ -180,6 +176,18 @@ def _command_of(holder: Invoice | Party | Plant | Settlement | Purchase | Anchor
     if command_id is None:
         raise BillingError(f"{holder} was never put on the ledger")
     return bytes(command_id)
+
+
+def _occupancies(points: Iterable[int]) -> dict[int, list[Occupancy]]:
+    found: dict[int, list[Occupancy]] = defaultdict(list)
+    for occupancy in Occupancy.objects.filter(point__in=points).select_related("point"):
+        found[occupancy.point_id].append(occupancy)
+    return found
+
+
+def _on(day: dt.date, occupancies: Iterable[Occupancy]) -> Occupancy:
+    """The occupancy whose secret salted the readings of a day."""
+    return next(one for one in occupancies if one.since <= day and (one.until is None or day < one.until))
 
 
 def _anchor_paths(anchors: set[int]) -> dict[int, list[bytes]]:

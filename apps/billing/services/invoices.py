@@ -22,7 +22,7 @@ from apps.metering import readings
 from apps.metering.models import Batch
 from apps.settlement import allocations
 from apps.settlement.models import Settlement
-from apps.settlement.selectors import current_settlements
+from apps.settlement.selectors import anchors_of, current_settlements
 from apps.supply.models import FeedInContract
 from apps.tariffs.models import VatRate
 from evidence.commands.kinds import RecordInvoice
@@ -109,10 +109,10 @@ def _only(found: set[T | None], what: str) -> T:
     return only
 
 
-def _grades(point: MeteringPoint, start: dt.date, end: dt.date) -> dict[int, int]:
-    """Wh of the point's readings of the period by grade of evidence."""
+def _grades(point: MeteringPoint, start: dt.date, end: dt.date, settlements: list[Settlement]) -> dict[int, int]:
+    """Wh of the point's readings that were settled, by grade of evidence."""
     first, last = day_bounds(start, point.area.zone)[0], day_bounds(end, point.area.zone)[0]
-    stored = readings.latest(point.area_id, [point.pk], first, last)
+    stored = readings.latest(point.area_id, [point.pk], first, last, anchors_of(settlements))
     grade_of = dict(Batch.objects.filter(pk__in={r.batch for r in stored}).values_list("pk", "grade"))
     grades: Counter[int] = Counter()
     for reading in stored:
@@ -157,7 +157,7 @@ def _issue(
         total_minor=figures.total_minor,
         issued_at=timezone.now().replace(microsecond=0),
     )
-    invoice.document = documents.build(invoice, figures, _grades(point, start, end))
+    invoice.document = documents.build(invoice, figures, _grades(point, start, end, settlements))
     digest = document_digest(bytes(invoice.salt), bytes(invoice.document))
     invoice.pdf = render(documents.read(invoice), _language(invoice), digest)
     issuer = bytes(area.utility.ledger_id)

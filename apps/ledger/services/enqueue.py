@@ -2,6 +2,7 @@
 
 import secrets
 
+import structlog
 from django.db import connection, transaction
 
 from apps.ledger import models
@@ -14,7 +15,10 @@ from evidence.commands import Fields
 from evidence.hashing import ZERO
 from evidence.keys import Signer
 from ledger_adapters.base import LedgerAdapter
-from ledger_adapters.contract import apply_batch, domain_of, prepare
+from ledger_adapters.contract import domain_of, prepare, preview
+from ledger_adapters.exceptions import Transient
+
+logger = structlog.get_logger(__name__)
 
 
 def enqueue(
@@ -67,10 +71,14 @@ def _lock_stream(ledger: str, domain: bytes) -> models.Stream:
 
 def _ask_contract(adapter: LedgerAdapter, stream: models.Stream, command: commands.Command) -> None:
     envelopes = [*_waiting(stream, command), command.envelope.encode()]
-    batch = commands.Batch.decode(adapter.prepare(envelopes).payload)
-    prepared = prepare(batch)
-    result = apply_batch(prepared, adapter.read(prepared.reads), adapter.health().time)
-    outcome = result.outcomes[-1]
+    prepared = prepare(commands.Batch(tuple(envelopes), b""))
+    try:
+        values = adapter.read(prepared.reads)
+    except Transient as error:
+        # Whether the ledger is there must not decide whether people can act: what it rejects later is compensated.
+        logger.warning("not_asked_before", ledger=adapter.alias, command=command.id.hex(), error=str(error))
+        return
+    outcome = preview(prepared, values, adapter.now(), adapter.wallet_domain()).outcomes[-1]
     if not outcome.code.is_success:
         raise Refused(outcome.code)
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import structlog
 from django.db import transaction
+from django.db.models import Max
 
 from apps.ledger.choices import CommandState, TransactionState
 from apps.ledger.consumers import Consumer, Told, consumers
 from apps.ledger.ledgers import get_ledger
 from apps.ledger.models import Command, Cursor, Event, Stream, Transaction
 from evidence import commands
-from evidence.commands import Fields
 from ledger_adapters import base
 from ledger_adapters.base import LedgerAdapter
 from ledger_adapters.contract import Code
@@ -27,19 +27,18 @@ def listen(ledger: str) -> int:
     cursor, _ = Cursor.objects.get_or_create(ledger=ledger, reader=LISTENER)
     total = 0
     while True:
-        events = adapter.events(cursor.position, AT_ONCE)
+        page = adapter.events(cursor.position, AT_ONCE)
+        if page.next == cursor.position:
+            return total
         with transaction.atomic():
             locked = Cursor.objects.select_for_update().get(pk=cursor.pk)
             # Another listener may have stored the first of these; what is missing has to be asked for again.
-            is_next = locked.position == cursor.position
-            if is_next:
-                _store(ledger, events)
-                locked.position += len(events)
+            if locked.position == cursor.position:
+                _store(ledger, page.events)
+                locked.position = page.next
                 locked.save(update_fields=["position"])
-                total += len(events)
+                total += len(page.events)
         cursor = locked
-        if is_next and len(events) < AT_ONCE:
-            return total
 
 
 def _store(ledger: str, events: Sequence[base.Event]) -> None:
@@ -105,48 +104,40 @@ def finish(sent: Transaction, adapter: LedgerAdapter) -> bool:
 
 
 def consume(ledger: str) -> None:
-    """Let every app hear the events it has not heard yet. One app's failure does not keep the others from theirs."""
+    """Let every app hear the events it has not heard yet. One app's failure does not keep the others from theirs.
+
+    Each event is a transaction of its own: its rows are locked in the order in which services lock them, and freed
+    before those of the next event.
+    """
     for consumer in consumers():
         try:
             while _consume_next(ledger, consumer):
                 pass
         except Exception:
-            # Its transaction is rolled back, and the same events come again at the next sweep.
+            # Its transaction is rolled back, and the same event comes again at the next sweep.
             logger.exception("consumer_failed", ledger=ledger, consumer=consumer.name)
 
 
+@transaction.atomic
 def _consume_next(ledger: str, consumer: Consumer) -> bool:
-    """Whether there may be more to hear."""
-    with transaction.atomic():
-        Cursor.objects.get_or_create(ledger=ledger, reader=consumer.name)
-        cursor = Cursor.objects.select_for_update().get(ledger=ledger, reader=consumer.name)
-        events = list(Event.objects.filter(ledger=ledger, position__gte=cursor.position).order_by("position")[:AT_ONCE])
-        taken = 0
-        for event in events:
-            if not _take(consumer, event):
-                break
-            taken += 1
-            cursor.position = event.position + 1
-        if taken:
-            cursor.save(update_fields=["position"])
-    return taken > 0 and taken == len(events)
-
-
-def _take(consumer: Consumer, event: Event) -> bool:
-    """Whether the consumer did its part. If it failed nothing of it stands, and the event comes again next time."""
-    kind = commands.KINDS.get(event.kind)
-    if kind is None or kind not in consumer.confirmed:
-        return True
-    try:
-        with transaction.atomic():
-            _tell(consumer, kind, event)
-    except Exception:
-        logger.exception("consumer_failed", ledger=event.ledger, consumer=consumer.name, position=event.position)
+    """Whether there may be more to hear. Events that are not for this consumer are passed over."""
+    Cursor.objects.get_or_create(ledger=ledger, reader=consumer.name)
+    cursor = Cursor.objects.select_for_update().get(ledger=ledger, reader=consumer.name)
+    news = Event.objects.filter(ledger=ledger, position__gte=cursor.position)
+    newest = news.aggregate(newest=Max("position"))["newest"]
+    if newest is None:
         return False
-    return True
+    kinds = [kind.KIND for kind in consumer.confirmed]
+    event = news.filter(kind__in=kinds, position__lte=newest).order_by("position").first()
+    if event is not None:
+        _tell(consumer, event)
+    cursor.position = (newest if event is None else event.position) + 1
+    cursor.save(update_fields=["position"])
+    return event is not None
 
 
-def _tell(consumer: Consumer, kind: type[Fields], event: Event) -> None:
+def _tell(consumer: Consumer, event: Event) -> None:
+    kind = commands.KINDS[event.kind]
     fields = commands.Command.from_bytes(bytes(event.envelope)).fields
     told = Told(event.ledger, event.position, bytes(event.command_id), fields, Code(event.code), event.time)
     if told.is_applied:

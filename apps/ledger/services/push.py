@@ -1,11 +1,13 @@
 """Send what waits in the outbox. Many workers may run this at once: a lane belongs to one of them at a time."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -16,11 +18,13 @@ from apps.ledger.models import LANES, Attempt, Command, Lane, Stream, Transactio
 from apps.ledger.services.listen import finish, listen
 from ledger_adapters import base
 from ledger_adapters.base import LedgerAdapter, Limits
-from ledger_adapters.exceptions import OutcomeUnknown, Rejected, Transient
+from ledger_adapters.exceptions import Conflict, OutcomeUnknown, Rejected, Transient
 
 logger = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=60)
+# After so many in a row a lane waits for the next sweep.
+MOST_CONFLICTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +44,37 @@ def push(ledger: str) -> None:
     """Push every lane that has work and is free. Must not be called inside a database transaction."""
     with transaction.atomic(durable=True):
         Lane.objects.bulk_create([Lane(ledger=ledger, number=n) for n in range(LANES)], ignore_conflicts=True)
-    for lane in lanes_with_work(ledger):
-        claim = claim_lane(ledger, lane)
-        if claim is not None:
-            try:
-                push_lane(claim)
-            except LostLane:
-                logger.warning("lane_lost", ledger=ledger, lane=lane)
-            except Transient as error:
-                logger.warning("ledger_away", ledger=ledger, lane=lane, error=str(error))
-            except Exception:
-                # A defect in what one lane holds must not keep the others from theirs.
-                logger.exception("lane_failed", ledger=ledger, lane=lane)
-            finally:
-                Lane.objects.filter(ledger=ledger, number=lane, token=claim.token).update(leased_until=None)
+    lanes = lanes_with_work(ledger)
+    if get_ledger(ledger).is_remote and len(lanes) > 1:
+        with ThreadPoolExecutor(len(lanes)) as threads:
+            list(threads.map(partial(_push_in_thread, ledger), lanes))
+    else:
+        for lane in lanes:
+            _push_if_free(ledger, lane)
+
+
+def _push_in_thread(ledger: str, lane: int) -> None:
+    try:
+        _push_if_free(ledger, lane)
+    finally:
+        connection.close()
+
+
+def _push_if_free(ledger: str, lane: int) -> None:
+    claim = claim_lane(ledger, lane)
+    if claim is None:
+        return
+    try:
+        push_lane(claim)
+    except LostLane:
+        logger.warning("lane_lost", ledger=ledger, lane=lane)
+    except Transient as error:
+        logger.warning("ledger_away", ledger=ledger, lane=lane, error=str(error))
+    except Exception:
+        # A defect in what one lane holds must not keep the others from theirs.
+        logger.exception("lane_failed", ledger=ledger, lane=lane)
+    finally:
+        Lane.objects.filter(ledger=ledger, number=lane, token=claim.token).update(leased_until=None)
 
 
 def lanes_with_work(ledger: str) -> list[int]:
@@ -81,11 +102,47 @@ def push_lane(claim: Claim) -> None:
         sent = _in_flight(claim) or _prepare(claim, adapter)
         if sent is None:
             return
-        if sent.state == TransactionState.PREPARED and not _send(sent, adapter):
-            return
-        listen(claim.ledger)
-        if not finish(sent, adapter):
-            return
+        try:
+            if sent.state == TransactionState.PREPARED and not _send(sent, adapter):
+                return
+            listen(claim.ledger)
+            if not finish(sent, adapter):
+                return
+        except Conflict as conflict:
+            if _take_back(claim, sent, conflict) > MOST_CONFLICTS:
+                return
+        else:
+            Lane.objects.filter(ledger=claim.ledger, number=claim.lane).exclude(conflicts=0).update(conflicts=0)
+
+
+def _set_aside(sent: Transaction, message: str) -> bool:
+    """Park the stream of a command that the ledger does not even take; of several, the one has yet to be found."""
+    with transaction.atomic():
+        commands = list(sent.commands.select_for_update().filter(state=CommandState.SENT))
+        if len(commands) > 1:
+            return False
+        for command in commands:
+            logger.error("command_not_taken", command=str(command), kind=command.kind, error=message)
+            Stream.objects.filter(pk=command.stream_id, parked_by=None).update(parked_by=command)
+        Command.objects.filter(transaction=sent, state=CommandState.SENT).update(
+            state=CommandState.QUEUED, transaction=None
+        )
+        Transaction.objects.filter(pk=sent.pk).update(state=TransactionState.FINAL)
+    return True
+
+
+def _take_back(claim: Claim, sent: Transaction, conflict: Conflict) -> int:
+    """Queue the commands of a transaction that never will be applied again; returns how many such came in a row."""
+    logger.warning("transaction_taken_back", transaction=str(sent), error=str(conflict))
+    with transaction.atomic():
+        lane = Lane.objects.select_for_update().get(ledger=claim.ledger, number=claim.lane)
+        lane.conflicts += 1
+        lane.save(update_fields=["conflicts"])
+        Command.objects.filter(transaction=sent, state=CommandState.SENT).update(
+            state=CommandState.QUEUED, transaction=None
+        )
+        Transaction.objects.filter(pk=sent.pk).update(state=TransactionState.FINAL)
+    return lane.conflicts
 
 
 def _in_flight(claim: Claim) -> Transaction | None:
@@ -101,10 +158,12 @@ def _prepare(claim: Claim, adapter: LedgerAdapter) -> Transaction | None:
             raise LostLane
         lane.leased_until = timezone.now() + LEASE
         lane.save(update_fields=["leased_until"])
-        chosen = list(_choose(claim, adapter.limits))
+        chosen = list(_choose(claim, adapter.limits.after(lane.conflicts)))
         if not chosen:
             return None
-        prepared = adapter.prepare([bytes(command.envelope) for command in chosen])
+        last = Transaction.objects.filter(ledger=claim.ledger, lane=claim.lane).order_by("-pk").first()
+        place = base.Lane(claim.lane, bytes(last.payload) if last else None)
+        prepared = adapter.prepare([bytes(command.envelope) for command in chosen], place)
         stored = Transaction.objects.create(
             ledger=claim.ledger, transaction_id=prepared.id, lane=claim.lane, payload=prepared.payload
         )
@@ -150,9 +209,13 @@ def _send(sent: Transaction, adapter: LedgerAdapter) -> bool:
         result, message = AttemptResult.TRANSIENT, str(error)
     except OutcomeUnknown as error:
         result, message = AttemptResult.UNKNOWN, str(error)
+    except Conflict as error:
+        result, message = AttemptResult.CONFLICT, str(error)
     except Rejected as error:
         result, message = AttemptResult.FAILED, str(error)
     Attempt.objects.filter(pk=attempt.pk).update(result=result, message=message, ended_at=timezone.now())
+    if result == AttemptResult.CONFLICT or (result == AttemptResult.FAILED and not _set_aside(sent, message)):
+        raise Conflict(message)
     if result != AttemptResult.ACCEPTED:
         logger.warning("ledger_push_failed", transaction=str(sent), result=result, error=message)
         return False

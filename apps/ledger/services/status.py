@@ -31,7 +31,7 @@ def standing_of(command: Command) -> Standing:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`lag` is how many final events have not been heard yet."""
+    """`size` and `lag`: how many entries or blocks there are, and how many of them have not been heard yet."""
 
     size: int
     time: int
@@ -45,7 +45,8 @@ class Status:
 
 def status(ledger: str) -> Status:
     """Raises `Transient` when the ledger cannot be reached."""
-    health = get_ledger(ledger).health()
+    adapter = get_ledger(ledger)
+    health = adapter.health()
     heard = Cursor.objects.filter(ledger=ledger, reader=LISTENER).values_list("position", flat=True).first() or 0
     commands = Command.objects.filter(stream__ledger=ledger)
     in_flight = Transaction.objects.filter(ledger=ledger).exclude(state=TransactionState.FINAL)
@@ -53,7 +54,7 @@ def status(ledger: str) -> Status:
     return Status(
         size=health.size,
         time=health.time,
-        lag=health.size - heard,
+        lag=health.size - adapter.entries_before(heard),
         queued=commands.filter(state=CommandState.QUEUED).count(),
         sent=commands.filter(state=CommandState.SENT).count(),
         in_flight=in_flight.count(),

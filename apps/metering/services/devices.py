@@ -21,11 +21,18 @@ def register_device(
     """Store a device with its public key and ask the ledger to register it for its owner."""
     key.check_point()
     device = Device.objects.create(area=area, owner=owner, name=name)
-    device.points.set(points)
+    measured = sorted(points, key=lambda point: bytes(point.ledger_id))
+    device.points.set(measured)
     DeviceKey.objects.create(device=device, key_id=key.id, algorithm=key.algorithm, x=key.x, y=key.y)
     device.command_id = enqueue(
         RegisterDevice(
-            device.ledger_id, owner.ledger_id, key.algorithm, key.x, key.y, contents(device.salt, {"name": name})
+            device.ledger_id,
+            bytes(owner.ledger_id),
+            key.algorithm,
+            key.x,
+            key.y,
+            contents(device.salt, {"name": name}),
+            tuple(bytes(point.ledger_id) for point in measured),
         ),
         after=owner.predecessor,
         ledger=owner.ledger,

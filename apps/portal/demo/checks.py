@@ -241,7 +241,7 @@ def _check_ledger(findings: Findings, alias: str) -> None:
         findings.failures.append(f"stream {stream} is parked by command {stream.parked_by}")
     ledger = get_ledger(alias)
     size = ledger.health().size
-    journal = ledger.events(0, size)
+    journal = ledger.events(0, size).events
     applied = [event.outcome.id for event in journal if event.outcome.code.is_success]
     trust = Trust.from_bytes(trust_anchors(alias))
     try:

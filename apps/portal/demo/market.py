@@ -10,7 +10,7 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Permission
 from django.db import transaction
 
-from apps.accounts.choices import MemberRole, PartyRole
+from apps.accounts.choices import MemberRole, MemberState, PartyRole
 from apps.accounts.models import Membership, Party, User
 from apps.accounts.services.parties import register_party
 from apps.assets.models import MarketArea, MeteringPoint
@@ -108,7 +108,8 @@ def _connect(home: Home, area: MarketArea, party: Party, supply: Tariff, feed_in
     point = add_metering_point(area=area, party=party, code=home.code, since=SINCE, name=home.name, city=CITY)
     SupplyContract.objects.create(point=point, tariff=supply, since=SINCE)
     if home.roof_w:
-        plant = register_plant(point=point, owner=party, name=f"Roof of {home.street}", power_w=home.roof_w)
+        name = f"Roof of {home.street}"
+        plant = register_plant(point=point, owner=party, name=name, power_w=home.roof_w, since=SINCE)
         FeedInContract.objects.create(plant=plant, tariff=feed_in, since=SINCE)
     return point
 
@@ -129,7 +130,7 @@ def _login(email: str, name: str, hashed: str, party: Party, role: str, *, is_st
     user.password = hashed
     user.save(update_fields=["password"])
     EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
-    Membership.objects.create(user=user, party=party, role=role)
+    Membership.objects.create(user=user, party=party, role=role, state=MemberState.CONFIRMED)
     return user
 
 

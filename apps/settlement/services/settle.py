@@ -11,11 +11,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.assets.models import MarketArea, MeteringPoint, Plant
+from apps.assets.selectors import occupied_points, plants_on
 from apps.ledger.choices import LedgerState
 from apps.ledger.exceptions import Refused
 from apps.ledger.services.enqueue import enqueue
 from apps.metering import readings
-from apps.metering.models import Batch
+from apps.metering.models import Anchor, Batch
+from apps.metering.services.substitutes import substitute_missing
 from apps.offers.choices import OfferStatus
 from apps.offers.models import Offer, Purchase
 from apps.offers.services import close_day
@@ -35,6 +37,9 @@ from market_math.waterfall import Purchases, Waterfall, run_waterfall
 
 logger = structlog.get_logger(__name__)
 
+# A day without a single reading is settled with substitutes if it is not longer ago than this.
+MOST_SILENT_DAYS = 31
+
 
 @dataclass(frozen=True, slots=True)
 class Day:
@@ -46,6 +51,7 @@ class Day:
     points: list[MeteringPoint]
     plants: list[Plant]
     purchases: list[Purchase]
+    anchors: list[Anchor]
     supply: dict[int, SupplyContract]
     feed_in: dict[int, FeedInContract]
     generation: Ints
@@ -67,20 +73,37 @@ def settle_day(area: MarketArea, day: dt.date) -> Settlement:
 
 
 def settle_due_days(area: MarketArea) -> list[Settlement]:
-    """Settle every day that has readings, is past its days of trade and was never settled.
+    """Settle every day that is past its days of trade: those never settled, and those whose readings changed since.
 
-    A day that cannot be settled yet is logged with the reason, and tried again the next time.
+    Readings that are missing by then are substituted; such a day is settled once the substitutes are anchored. A day
+    that cannot be settled yet is logged with the reason, and tried again the next time.
     """
-    before = area.today - dt.timedelta(days=area.trade_days)
-    settled = Settlement.objects.filter(area=area).exclude(ledger_state=LedgerState.REJECTED).values("day")
-    due = Batch.objects.filter(area=area, day__lt=before).exclude(day__in=settled)
     done = []
-    for day in due.order_by("day").values_list("day", flat=True).distinct():
+    for day in _due_days(area):
         try:
-            done.append(settle_day(area, day))
+            if substituted := substitute_missing(area, day):
+                logger.warning("readings_substituted", area=area.pk, day=day.isoformat(), batches=substituted)
+            else:
+                done.append(settle_day(area, day))
         except (SettlementError, Refused) as reason:
             logger.warning("day_not_settled", area=area.pk, day=day.isoformat(), reason=str(reason))
     return done
+
+
+def _due_days(area: MarketArea) -> list[dt.date]:
+    before = area.today - dt.timedelta(days=area.trade_days)
+    measured = set(Batch.objects.filter(area=area, day__lt=before).values_list("day", flat=True).distinct())
+    if not measured:
+        return []
+    standing = Settlement.objects.filter(area=area).exclude(ledger_state=LedgerState.REJECTED)
+    settled, billed = (
+        set(found.values_list("day", flat=True)) for found in (standing, standing.exclude(invoices=None))
+    )
+    anchored = Anchor.objects.filter(area=area, ledger_state=LedgerState.CONFIRMED)
+    late = set(anchored.exclude(settlements__in=standing).values_list("day", flat=True))
+    silent = {before - dt.timedelta(days=offset) for offset in range(1, MOST_SILENT_DAYS + 1)}
+    days = measured | {day for day in silent if day > min(measured)}
+    return sorted(day for day in days if day not in settled or (day in late and day not in billed))
 
 
 def gather(area: MarketArea, day: dt.date) -> Day:
@@ -88,13 +111,14 @@ def gather(area: MarketArea, day: dt.date) -> Day:
     if slots.stop > timezone.now().timestamp():
         raise SettlementError(_("The day is not over yet."))
     _check_nothing_open(area, day)
-    points = sorted(area.points.select_related("plant"), key=lambda point: bytes(point.ledger_id))
-    plants = sorted(area.plants.all(), key=lambda plant: bytes(plant.ledger_id))
+    points = sorted(occupied_points(area, day), key=lambda point: bytes(point.ledger_id))
+    plants = sorted(plants_on(area, day), key=lambda plant: bytes(plant.ledger_id))
+    anchors = list(Anchor.objects.filter(area=area, day=day, ledger_state=LedgerState.CONFIRMED))
     bought = Purchase.objects.filter(
         offer__declaration__area=area, offer__declaration__day=day, ledger_state=LedgerState.CONFIRMED
     ).select_related("offer__declaration__plant")
     purchases = sorted(bought, key=lambda p: (bytes(p.offer.declaration.plant.ledger_id), bytes(p.ledger_id)))
-    generation, consumption = _energy(area, slots, points, plants)
+    generation, consumption = _energy(area, slots, points, plants, anchors)
     return Day(
         area,
         day,
@@ -102,6 +126,7 @@ def gather(area: MarketArea, day: dt.date) -> Day:
         points,
         plants,
         purchases,
+        anchors,
         supply_contracts(area, day),
         feed_in_contracts(area, day),
         generation,
@@ -124,10 +149,13 @@ def _check_nothing_open(area: MarketArea, day: dt.date) -> None:
         raise SettlementError(_("An earlier version of this day still waits for the ledger."))
 
 
-def _energy(area: MarketArea, slots: range, points: list[MeteringPoint], plants: list[Plant]) -> tuple[Ints, Ints]:
+def _energy(
+    area: MarketArea, slots: range, points: list[MeteringPoint], plants: list[Plant], anchors: list[Anchor]
+) -> tuple[Ints, Ints]:
     """Wh of the plants' generation and the points' consumption, (plants, slots) and (points, slots)."""
     registers = (Register.GENERATION, Register.CONSUMPTION)
-    grids = readings.grids(area.pk, [point.pk for point in points], slots, registers)
+    ids = [point.pk for point in points]
+    grids = readings.grids(area.pk, ids, slots, registers, [anchor.pk for anchor in anchors])
     row_of = {point.pk: index for index, point in enumerate(points)}
     at = [row_of[plant.point_id] for plant in plants]
     missing = int(grids[Register.CONSUMPTION].missing.sum() + grids[Register.GENERATION].missing[at].sum())
@@ -223,5 +251,6 @@ def _store(day: Day, waterfall: Waterfall) -> Settlement:
         ledger=area.utility.ledger,
     )
     settlement.save()
+    settlement.anchors.set(day.anchors)
     allocations.write(settlement, allocated)
     return settlement

@@ -1,0 +1,76 @@
+"""Substitutes for readings that never came, by rule: what was measured at the same time of an earlier day."""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
+from apps.assets.models import MarketArea, MeteringPoint
+from apps.assets.selectors import occupied_points, plants_on
+from apps.metering import readings
+from apps.metering.services.imports import Series, store_substitutes
+from evidence.readings import Quality, Register
+from market_math.slots import day_slots
+
+# How many days back, the best first. A household lives by weeks, the sun by days.
+LOOK_BACK = {
+    Register.CONSUMPTION: (7, 14, 21, 28, 1, 2, 3, 4, 5, 6),
+    Register.GENERATION: (1, 2, 3, 4, 5, 6, 7),
+}
+
+Missing = dict[MeteringPoint, dict[Register, list[int]]]
+
+
+def substitute_missing(area: MarketArea, day: dt.date) -> int:
+    """Put in what a past local day lacks, signed by the utility that decides so; returns how many batches.
+
+    The value of the same local time of an earlier day, of those in `LOOK_BACK` the first with a true reading; without
+    any 0 Wh. A true value that comes later is the next version of its reading.
+    """
+    missing = _missing(area, day)
+    if not missing:
+        return 0
+    known = _true_values(area, sorted(point.pk for point in missing), day)
+    series: dict[MeteringPoint, Series] = {
+        point: {
+            register: {slot: _substitute(known, point.pk, register, slot, area.zone) for slot in slots}
+            for register, slots in registers.items()
+        }
+        for point, registers in missing.items()
+    }
+    return store_substitutes(area, area.utility, series)
+
+
+def _missing(area: MarketArea, day: dt.date) -> Missing:
+    """Slots without a reading, by metering point and register."""
+    slots = day_slots(day, area.zone, area.slot_minutes)
+    points = list(occupied_points(area, day))
+    sites = {plant.point_id for plant in plants_on(area, day)}
+    grids = readings.grids(area.pk, [point.pk for point in points], slots, tuple(LOOK_BACK))
+    found: Missing = defaultdict(dict)
+    for register, grid in grids.items():
+        for row, point in enumerate(points):
+            lacking = grid.missing[row].nonzero()[0].tolist()
+            if lacking and (register == Register.CONSUMPTION or point.pk in sites):
+                found[point][Register(register)] = [slots[column] for column in lacking]
+    return found
+
+
+def _true_values(area: MarketArea, points: Sequence[int], day: dt.date) -> dict[tuple[int, int, int], int]:
+    longest = max(max(days) for days in LOOK_BACK.values())
+    start = day_slots(day - dt.timedelta(days=longest), area.zone, area.slot_minutes).start
+    end = day_slots(day, area.zone, area.slot_minutes).start
+    stored = readings.latest(area.pk, points, start, end)
+    return {(r.point, r.register, r.slot): r.value for r in stored if r.quality == Quality.TRUE_VALUE}
+
+
+def _substitute(
+    known: dict[tuple[int, int, int], int], point: int, register: Register, slot: int, zone: ZoneInfo
+) -> int:
+    local = dt.datetime.fromtimestamp(slot, zone)
+    for days in LOOK_BACK[register]:
+        earlier = int((local - dt.timedelta(days=days)).timestamp())
+        value = known.get((point, register, earlier))
+        if value is not None:
+            return value
+    return 0

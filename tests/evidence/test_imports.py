@@ -1,0 +1,25 @@
+from typing import Any
+
+import pytest
+from eth_abi.abi import encode as abi_encode
+
+from evidence.imports import ImportedEntry
+from tests.evidence.by_hand import tagged
+from tests.vectors.read import raw, vectors
+
+VECTORS = vectors("imports")
+
+
+@pytest.mark.parametrize("vector", VECTORS["entries"], ids=lambda vector: vector["code"])
+def test_digest_by_hand(vector: Any) -> None:
+    members = raw(vector["ledger"]), int(vector["code"]), int(vector["time"]), raw(vector["envelope"])
+    encoded = abi_encode(["bytes32", "uint32", "uint64", "bytes"], members)
+    assert raw(vector["digest"]) == tagged(b"em/import/1", encoded) == ImportedEntry(*members).digest
+
+
+def test_rejected_entries_form_a_chain() -> None:
+    rejected = [raw(entry["digest"]) for entry in VECTORS["entries"] if entry["code"] != "0"]
+    head = bytes(32)
+    for digest in rejected:
+        head = tagged(b"em/chain/1", head + digest)
+    assert raw(VECTORS["rejected"]) == head
