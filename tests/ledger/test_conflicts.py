@@ -1,4 +1,4 @@
-"""Transactions that the ledger did not apply and never will: their commands go out again, if need be in smaller ones."""
+"""Transactions that the ledger did not apply and never will: their commands go out again."""
 
 from apps.ledger.choices import AttemptResult, CommandState
 from apps.ledger.ledgers import DEFAULT

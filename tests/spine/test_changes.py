@@ -119,7 +119,7 @@ def test_substitutes_keep_to_the_clock_when_it_is_changed() -> None:
     """2026-10-25 has 25 hours in Berlin. What is put in at 18:00 is what was measured at 18:00 a week before."""
     market = two_homes()
     before, day = dt.date(2026, 10, 18), dt.date(2026, 10, 25)
-    bob = [hour for hour in range(24)]
+    bob = list(range(24))
     import_day(market, before, {"alice": ([100] * 24, [0] * 24), "bob": (bob, None)})
     import_day(market, day, {"alice": ([100] * 25, [0] * 25)})
     settle_due_days(market.area)
