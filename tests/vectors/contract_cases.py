@@ -609,6 +609,7 @@ def cases() -> Sequence[Case]:
     succeeding = [one(f"{type(fields).__name__} succeeds", Code.APPLIED, of(fields)) for fields, _ in SUCCEEDING]
     sections = (
         _encoding, _encoding_of_lists, _known, _time_and_order, _signatures, _registry, _devices, _metering,
-        _declarations, _offers, _ends_of_offers, _auctions, _settlement, _batches, _batches_of_orders, _batches_of_rotations,
+        _declarations, _offers, _ends_of_offers, _auctions, _settlement, _batches, _batches_of_orders,
+        _batches_of_rotations,
     )  # fmt: skip
     return [*succeeding, *(case for section in sections for case in section())]
