@@ -50,10 +50,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some events in order. `next` is where to go on, behind the last of them and behind all that holds none."""
+    """Some events in order. `next` is where to go on, behind the last of them and behind all that holds none.
+
+    `mark` is to be given back with `next`: where what was final can be lost, it shows that.
+    """
 
     events: tuple[Event, ...]
     next: int
+    mark: bytes = b""
 
 
 LANE = Lane()
@@ -135,8 +139,11 @@ class LedgerAdapter(ABC):
         """State values by key, None where there is none."""
 
     @abstractmethod
-    def events(self, start: int, limit: int) -> Page:
-        """Final events from position `start` on, at most `limit`. A page whose `next` is `start` is the last."""
+    def events(self, start: int, limit: int, mark: bytes = b"") -> Page:
+        """Final events from position `start` on, at most `limit`. A page whose `next` is `start` is the last.
+
+        Raises `Reorganised` when what `mark` stands for is gone.
+        """
 
     @abstractmethod
     def prove(self, ids: Iterable[bytes]) -> LogProof:

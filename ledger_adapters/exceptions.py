@@ -21,5 +21,9 @@ class Conflict(LedgerError):
     """The transaction was not applied and never will be: its commands have to be prepared anew."""
 
 
+class Reorganised(LedgerError):
+    """What was final is gone: somebody has to look before anything is heard again."""
+
+
 class Rejected(LedgerError):
     """The ledger refused the transaction as a whole, for ever. Commands refused one by one are outcomes, not errors."""

@@ -30,6 +30,13 @@ class KeyFolder:
             raise Misconfigured(f"{self.folder / name}.pem holds no P-256 key")
         return SoftwareKey(Algorithm.P256, key.private_numbers().private_value.to_bytes(32, "big"))
 
+    def secp256k1(self, name: str) -> SoftwareKey:
+        """A key of the wallets' curve: that of an account on a chain."""
+        key = load_pem_private_key(self._pem(name, ec.generate_private_key(ec.SECP256K1())), password=None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256K1):
+            raise Misconfigured(f"{self.folder / name}.pem holds no key on secp256k1")
+        return SoftwareKey(Algorithm.SECP256K1, key.private_numbers().private_value.to_bytes(32, "big"))
+
     def ed25519(self, name: str) -> Ed25519PrivateKey:
         key = load_pem_private_key(self._pem(name, Ed25519PrivateKey.generate()), password=None)
         if not isinstance(key, Ed25519PrivateKey):

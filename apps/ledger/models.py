@@ -176,11 +176,12 @@ class Event(models.Model):
 
 
 class Cursor(models.Model):
-    """How far a reader of the events has come: the position it reads next."""
+    """How far a reader of the events has come: the position it reads next, and the ledger's mark for it."""
 
     ledger = models.CharField(max_length=50)
     reader = models.CharField(max_length=50)
     position = models.PositiveBigIntegerField(default=0)
+    mark = models.BinaryField(default=bytes)
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["ledger", "reader"], name="ledger_cursor_once")]

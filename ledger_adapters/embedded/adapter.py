@@ -211,7 +211,7 @@ class EmbeddedLedger(LedgerAdapter):
         with self._store.reading() as reader:
             return reader.state(keys)
 
-    def events(self, start: int, limit: int) -> Page:
+    def events(self, start: int, limit: int, mark: bytes = b"") -> Page:
         with self._store.reading() as reader:
             found = reader.events(start, limit)
         return Page(tuple(found), start + len(found))

@@ -59,9 +59,9 @@ class FaultyLedger(EmbeddedLedger):
         self._at("outcome")
         return super().outcome(transaction_id)
 
-    def events(self, start: int, limit: int) -> Page:
+    def events(self, start: int, limit: int, mark: bytes = b"") -> Page:
         self._at("events")
-        found = super().events(start, limit)
+        found = super().events(start, limit, mark)
         self._at("heard")
         return found
 

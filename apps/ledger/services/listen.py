@@ -27,7 +27,7 @@ def listen(ledger: str) -> int:
     cursor, _ = Cursor.objects.get_or_create(ledger=ledger, reader=LISTENER)
     total = 0
     while True:
-        page = adapter.events(cursor.position, AT_ONCE)
+        page = adapter.events(cursor.position, AT_ONCE, bytes(cursor.mark))
         if page.next == cursor.position:
             return total
         with transaction.atomic():
@@ -35,8 +35,8 @@ def listen(ledger: str) -> int:
             # Another listener may have stored the first of these; what is missing has to be asked for again.
             if locked.position == cursor.position:
                 _store(ledger, page.events)
-                locked.position = page.next
-                locked.save(update_fields=["position"])
+                locked.position, locked.mark = page.next, page.mark
+                locked.save(update_fields=["position", "mark"])
                 total += len(page.events)
         cursor = locked
 
@@ -91,7 +91,12 @@ def finish(sent: Transaction, adapter: LedgerAdapter) -> bool:
     still_open = sent.commands.filter(state=CommandState.SENT).values_list("command_id", flat=True)
     open_ids = {bytes(command_id) for command_id in still_open}
     if open_ids:
-        outcomes = adapter.outcome(sent.transaction_id) or ()
+        outcomes = adapter.outcome(sent.transaction_id)
+        if outcomes is None:
+            # What has taken it may lose it before it is final: the same bytes are sent once more.
+            accepted = Transaction.objects.filter(pk=sent.pk, state=TransactionState.ACCEPTED)
+            accepted.update(state=TransactionState.PREPARED)
+            return False
         known = [o.id for o in outcomes if o.code is Code.ALREADY_APPLIED and o.id in open_ids]
         if known:
             # Applied by an earlier transaction, whose event was heard before the command was in this outbox.

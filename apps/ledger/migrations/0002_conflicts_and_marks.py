@@ -12,6 +12,11 @@ class Migration(migrations.Migration):
             name="conflicts",
             field=models.PositiveSmallIntegerField(default=0),
         ),
+        migrations.AddField(
+            model_name="cursor",
+            name="mark",
+            field=models.BinaryField(default=bytes),
+        ),
         migrations.AlterField(
             model_name="attempt",
             name="result",

@@ -1,0 +1,1 @@
+"""Quorum and other EVM networks: the market as Solidity contracts, and what speaks to them."""

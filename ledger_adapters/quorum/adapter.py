@@ -1,0 +1,344 @@
+"""Quorum, or any other chain with an EVM, as a ledger."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from eth_typing import ChecksumAddress
+from hexbytes import HexBytes
+from web3 import Web3
+from web3.exceptions import TransactionNotFound, Web3RPCError
+from web3.middleware import ExtraDataToPOAMiddleware
+from web3.types import FilterParams, TxParams, TxReceipt
+
+from evidence import eip712
+from evidence.commands import Batch, Command, batch_digest
+from evidence.keys import PublicKey, Signer
+from ledger_adapters.base import LANE, Event, Health, Lane, LedgerAdapter, Limits, LogProof, Page, Transaction
+from ledger_adapters.contract import Genesis, Outcome
+from ledger_adapters.exceptions import Conflict, Misconfigured, Rejected, Reorganised, Transient
+from ledger_adapters.keys import KeyFolder
+from ledger_adapters.quorum.market import Market, deploy
+from ledger_adapters.quorum.nodes import Access, Nodes
+
+SENDERS = 8
+POSITIONS = 1 << 32  # per block
+MOST_BLOCKS = 10_000
+POLL = 0.1  # seconds
+GAS_OF_BATCH = 1_000_000
+GAS_OF_CREATION = 30_000_000
+# An envelope costs two words in the call data besides its own; the call itself about a thousand bytes.
+BYTES_OF_CALL = 1_024
+BYTES_OF_ENVELOPE = 64
+SMALLEST_ENVELOPE = 640
+
+ACCESS = Access()
+
+_KNOWN = ("already known", "known transaction", "already imported")
+_TOO_LARGE = ("oversized data", "exceeds block gas limit", "intrinsic gas too low", "max initcode size")
+_OTHER_PRICE = ("underpriced", "gas price not 0", "less than block base fee", "tx fee")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`OPTIONS` of a Quorum ledger in `LEDGERS`.
+
+    `contract` is the market's address, or `deployment` the file in which the address stands once it is on the chain.
+    `gas_price` is in wei, `gas_per_command` what a command may use at most; `wait` is how many seconds a transaction
+    is waited for; `confirmations` how many blocks make one final: none with QBFT and IBFT.
+    """
+
+    rpc: tuple[str, ...]
+    chain_id: int
+    keys: Path
+    contract: str = ""
+    deployment: Path | None = None
+    confirmations: int = 0
+    gas_price: int = 0
+    gas_per_command: int = 1_500_000
+    block_gas: int = 400_000_000
+    transaction_bytes: int = 64 * 1024
+    wait: float = 15.0
+    access: Access = ACCESS
+
+    @classmethod
+    def read(cls, alias: str, options: Mapping[str, Any]) -> Self:
+        """Raises `Misconfigured`, naming the setting."""
+        where = f"LEDGERS[{alias!r}]['OPTIONS']"
+        kinds: dict[str, Any] = {
+            "CHAIN_ID": int,
+            "KEYS": Path,
+            "CONTRACT": str,
+            "DEPLOYMENT": Path,
+            "CONFIRMATIONS": int,
+            "GAS_PRICE": int,
+            "GAS_PER_COMMAND": int,
+            "BLOCK_GAS": int,
+            "TRANSACTION_BYTES": int,
+            "WAIT": float,
+        }
+        access = {"TIMEOUT": float, "CA": Path, "TOKEN_FILE": Path}
+        if surplus := set(options) - {"RPC", *kinds, *access}:
+            raise Misconfigured(f"{where}: unknown {', '.join(sorted(surplus))}")
+        for name in ("RPC", "CHAIN_ID", "KEYS"):
+            if not options.get(name):
+                raise Misconfigured(f"{where}: {name} is missing")
+        if not options.get("CONTRACT") and not options.get("DEPLOYMENT"):
+            raise Misconfigured(f"{where}: CONTRACT or DEPLOYMENT is missing")
+
+        def chosen(wanted: Mapping[str, Any]) -> dict[str, Any]:
+            try:
+                return {name.lower(): kind(options[name]) for name, kind in wanted.items() if name in options}
+            except (TypeError, ValueError) as error:
+                raise Misconfigured(f"{where}: {error}") from None
+
+        reached = chosen(access)
+        if "token_file" in reached:
+            reached["token"] = reached.pop("token_file")
+        rpc = options["RPC"]
+        return cls(rpc=(rpc,) if isinstance(rpc, str) else tuple(rpc), access=Access(**reached), **chosen(kinds))
+
+
+class QuorumLedger(LedgerAdapter):
+    """The market's contract on a chain. Each lane has a sender key of its own; the operator's key signs the batches."""
+
+    is_remote = True
+
+    def __init__(self, alias: str, options: Options, operator: Signer, senders: Sequence[LocalAccount]) -> None:
+        super().__init__(alias)
+        self.options = options
+        self.operator = operator
+        self.senders = list(senders)
+        size = options.transaction_bytes - BYTES_OF_CALL
+        by_gas = (options.block_gas - GAS_OF_BATCH) // options.gas_per_command
+        self.limits = Limits(by_gas, size * SMALLEST_ENVELOPE // (SMALLEST_ENVELOPE + BYTES_OF_ENVELOPE))
+        self.w3 = Web3(Nodes(options.rpc, options.access))
+        self.w3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
+        self._market: Market | None = None
+        self._genesis: Genesis | None = None
+        self._range = 1_000
+
+    @classmethod
+    def from_options(cls, alias: str, options: Mapping[str, Any]) -> "QuorumLedger":
+        chosen = Options.read(alias, options)
+        keys = KeyFolder(chosen.keys)
+        senders = [Account.from_key(keys.secp256k1(f"sender-{number}").secret) for number in range(SENDERS)]
+        return cls(alias, chosen, keys.signer("operator"), senders)
+
+    # What it stands on
+
+    def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
+        """Put the market on the chain, if it is not there yet. The address is written to `DEPLOYMENT`."""
+        path = self.options.deployment
+        if self.options.contract or (path is not None and path.exists()):
+            return self.genesis()
+        utility = self.operator.public_key
+        genesis = Genesis(
+            ledger, market, utility.algorithm, utility.x, utility.y, community.algorithm, community.x, community.y
+        )
+        self._check_chain()
+        address = deploy(self.w3, genesis, self._create)
+        assert path is not None  # noqa: S101 Options.read
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(address + "\n", encoding="ascii")
+        return self.genesis()
+
+    def _create(self, creation: TxParams) -> TxReceipt:
+        sender = self.senders[0]
+        nonce = self.w3.eth.get_transaction_count(sender.address)
+        raw = self._sign(sender, nonce, GAS_OF_CREATION, creation)
+        return self.w3.eth.wait_for_transaction_receipt(self.w3.eth.send_raw_transaction(raw), timeout=60)
+
+    @property
+    def market(self) -> Market:
+        """Raises `Misconfigured` when there is no such chain, or no market at the address."""
+        if self._market is None:
+            address = self._address()
+            self._check_chain()
+            if not self.w3.eth.get_code(address):
+                raise Misconfigured(f"CONTRACT: there is no contract at {address} on chain {self.options.chain_id}")
+            self._market = Market(self.w3, address)
+        return self._market
+
+    def _address(self) -> ChecksumAddress:
+        path = self.options.deployment
+        text = self.options.contract
+        if not text and path is not None:
+            if not path.exists():
+                raise Misconfigured(f"ledger {self.alias!r} is not on the chain yet: run `manage.py ledger init`")
+            text = path.read_text(encoding="ascii").strip()
+        if not Web3.is_address(text):
+            raise Misconfigured(f"CONTRACT: {text!r} is no address")
+        return Web3.to_checksum_address(text)
+
+    def _check_chain(self) -> None:
+        found = self.w3.eth.chain_id
+        if found != self.options.chain_id:
+            raise Misconfigured(f"CHAIN_ID: the node is on chain {found}, not on {self.options.chain_id}")
+
+    def genesis(self) -> Genesis:
+        if self._genesis is None:
+            value = self.market.read([Genesis.key()])[Genesis.key()]
+            if value is None:
+                raise Misconfigured(f"CONTRACT: there is no market at {self.market.address}")
+            self._genesis = Genesis.decode(value)
+        return self._genesis
+
+    def wallet_domain(self) -> eip712.Domain:
+        contract = bytes.fromhex(self.market.address.removeprefix("0x"))
+        return eip712.Domain(self.genesis().ledger, self.options.chain_id, contract)
+
+    # Sending
+
+    def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
+        ids = [Command.from_bytes(envelope).id for envelope in envelopes]
+        batch = Batch(tuple(envelopes), self.operator.sign(batch_digest(self.genesis().ledger, ids)))
+        sender = self.senders[lane.number % len(self.senders)]
+        gas = GAS_OF_BATCH + len(envelopes) * self.options.gas_per_command
+        call: TxParams = {"to": self.market.address, "data": self.market.call_data(batch)}
+        raw = self._sign(sender, self._nonce(sender, lane), gas, call)
+        return Transaction(bytes(Web3.keccak(raw)), bytes(raw))
+
+    def _nonce(self, sender: LocalAccount, lane: Lane) -> int:
+        """A lane has one transaction on its way at most, and the sender to itself: the chain knows the next nonce.
+
+        A node that lags behind the one that answered before would give one that is used up.
+        """
+        count = self.w3.eth.get_transaction_count(sender.address, "latest")
+        if lane.last is not None:
+            self._await_block_of(lane.last, count)
+        return count
+
+    def _await_block_of(self, last: bytes, count: int) -> None:
+        last_hash = HexBytes(Web3.keccak(last))
+        try:
+            receipt = self.w3.eth.get_transaction_receipt(last_hash)
+        except TransactionNotFound:
+            return
+        found = self.w3.eth.get_transaction(last_hash)
+        if found["nonce"] >= count:
+            raise Transient(
+                f"the node is behind block {receipt['blockNumber']}, which holds the lane's last transaction"
+            )
+
+    def _sign(self, sender: LocalAccount, nonce: int, gas: int, call: TxParams) -> HexBytes:
+        fields: dict[str, Any] = {
+            "nonce": nonce,
+            "gas": gas,
+            "gasPrice": self.options.gas_price,
+            "value": 0,
+            "chainId": self.options.chain_id,
+            **call,
+        }
+        return HexBytes(sender.sign_transaction(fields).raw_transaction)
+
+    def submit(self, transaction: Transaction) -> None:
+        """Returns when the transaction is final, or after `wait` seconds when the node has taken it."""
+        try:
+            self.w3.eth.send_raw_transaction(transaction.payload)
+        except Web3RPCError as error:
+            self._explain(transaction, error)
+        deadline = time.monotonic() + self.options.wait
+        while not self._is_final(transaction.id) and time.monotonic() < deadline:
+            time.sleep(POLL)
+
+    def _explain(self, transaction: Transaction, error: Web3RPCError) -> None:
+        """Returns when the node has the transaction already."""
+        message = str(error.message).lower()
+        if any(text in message for text in _KNOWN):
+            return
+        if "nonce too low" in message:
+            if self._receipt(transaction.id) is None:
+                raise Conflict("another transaction of the same sender took the nonce") from error
+            return
+        if any(text in message for text in _TOO_LARGE):
+            raise Rejected(error.message) from error
+        if any(text in message for text in _OTHER_PRICE):
+            raise Transient(f"GAS_PRICE: {error.message}") from error
+        raise Transient(error.message) from error
+
+    def _receipt(self, transaction_id: bytes) -> TxReceipt | None:
+        try:
+            return self.w3.eth.get_transaction_receipt(HexBytes(transaction_id))
+        except TransactionNotFound:
+            return None
+
+    def _is_final(self, transaction_id: bytes) -> bool:
+        receipt = self._receipt(transaction_id)
+        return receipt is not None and receipt["blockNumber"] <= self._final_block()
+
+    def _final_block(self) -> int:
+        return self.w3.eth.block_number - self.options.confirmations
+
+    def outcome(self, transaction_id: bytes) -> tuple[Outcome, ...] | None:
+        receipt = self._receipt(transaction_id)
+        if receipt is None or receipt["blockNumber"] > self._final_block():
+            return None
+        if receipt["status"] != 1:
+            raise Conflict("the chain took the transaction and reverted it, with all that it was to do")
+        sent = self.w3.eth.get_transaction(HexBytes(transaction_id))
+        return self.market.outcomes(self.market.batch_of(sent["input"]), receipt)
+
+    # Reading
+
+    def read(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
+        return self.market.read(list(keys))
+
+    def entries_before(self, position: int) -> int:
+        return position // POSITIONS
+
+    def events(self, start: int, limit: int, mark: bytes = b"") -> Page:
+        """Positions are block · 2^32 + index of the log; the mark is the hash of the block before `start`'s."""
+        final = self._final_block()
+        block = start // POSITIONS
+        if mark and block > 0 and bytes(self.w3.eth.get_block(block - 1)["hash"]) != mark:
+            raise Reorganised(f"block {block - 1} is no longer the one that was final: CONFIRMATIONS is too small")
+        while block <= final:
+            last = min(final, block + self._range - 1)
+            events = [event for event in self._logged(block, last) if event.position >= start]
+            if len(events) > limit:
+                return self._page(tuple(events[:limit]), events[limit - 1].position + 1)
+            if events or last == final:
+                return self._page(tuple(events), (last + 1) * POSITIONS)
+            block = last + 1
+        return Page((), start, mark)
+
+    def _page(self, events: tuple[Event, ...], following: int) -> Page:
+        block = following // POSITIONS
+        return Page(events, following, bytes(self.w3.eth.get_block(block - 1)["hash"]) if block else b"")
+
+    def _logged(self, first: int, last: int) -> list[Event]:
+        """The outcomes of some blocks. The range that is asked for at once adapts to what the node likes to answer."""
+        wanted: FilterParams = {
+            "address": self.market.address,
+            "topics": [self.market.topic],
+            "fromBlock": first,
+            "toBlock": last,
+        }
+        began = time.monotonic()
+        try:
+            logs = self.w3.eth.get_logs(wanted)
+        except Transient:
+            self._range = max(1, self._range // 4)
+            raise
+        except Web3RPCError:
+            if first == last:
+                raise
+            self._range = max(1, (last - first + 1) // 2)
+            middle = (first + last) // 2
+            return self._logged(first, middle) + self._logged(middle + 1, last)
+        if time.monotonic() - began < 1.0:
+            self._range = min(MOST_BLOCKS, self._range * 2)
+        found = [self.market.logged(log) for log in logs]
+        return [Event(one.block * POSITIONS + one.log_index, one.transaction, one.outcome) for one in found]
+
+    def prove(self, ids: Iterable[bytes]) -> LogProof:
+        raise NotImplementedError
+
+    def health(self) -> Health:
+        block = self.w3.eth.get_block("latest")
+        return Health(max(0, block["number"] - self.options.confirmations + 1), block["timestamp"])

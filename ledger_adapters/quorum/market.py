@@ -1,0 +1,131 @@
+"""The market's contracts as seen from Python: their artefacts, their calls, and putting them on a chain."""
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from eth_typing import ChecksumAddress
+from hexbytes import HexBytes
+from web3 import Web3
+from web3.contract import Contract
+from web3.types import LogReceipt, TxParams, TxReceipt
+
+from evidence.commands import Batch, Command, CommandError
+from evidence.hashing import ZERO
+from ledger_adapters.contract import Code, Genesis, Outcome
+from ledger_adapters.contract.records import AppliedId
+
+BUILD = Path(__file__).parent / "contracts" / "build"
+
+# By slot: 0 applies batches, the others hold the rules of the kinds of their hundred.
+MODULES = {
+    0: "Core",
+    1: "Registry",
+    2: "Metering",
+    3: "Offers",
+    4: "Auctions",
+    6: "Settlement",
+    7: "Settlement",
+}
+KEYS_AT_ONCE = 400
+
+
+@cache
+def artefact(name: str) -> dict[str, Any]:
+    """`abi` and `bytecode` of a compiled contract."""
+    found: dict[str, Any] = json.loads((BUILD / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An outcome where it stands in the chain."""
+
+    block: int
+    log_index: int
+    transaction: bytes
+    outcome: Outcome
+
+
+class Market:
+    """The contract at an address of a chain."""
+
+    def __init__(self, w3: Web3, address: ChecksumAddress) -> None:
+        self.w3 = w3
+        self.address = address
+        self._contract: Contract = w3.eth.contract(address=address, abi=artefact("IMarket")["abi"])
+        self._outcome = self._contract.events.Outcome()
+        self.topic = HexBytes(self._outcome.topic)
+
+    def read(self, keys: Collection[bytes]) -> dict[bytes, bytes | None]:
+        """State values by key, None where there is none; all of the same block."""
+        wanted = list(keys)
+        block = self.w3.eth.block_number
+        found: dict[bytes, bytes | None] = {}
+        for start in range(0, len(wanted), KEYS_AT_ONCE):
+            part = wanted[start : start + KEYS_AT_ONCE]
+            values = self._contract.functions.read(part).call(block_identifier=block)
+            found |= {key: value or None for key, value in zip(part, values, strict=True)}
+        return found
+
+    def call_data(self, batch: Batch) -> HexBytes:
+        """What a transaction carries to have a batch applied."""
+        return HexBytes(self._contract.encode_abi("submit", [list(batch.envelopes), batch.signature]))
+
+    def batch_of(self, call_data: bytes) -> Batch:
+        _, arguments = self._contract.decode_function_input(HexBytes(call_data))
+        return Batch(tuple(arguments["envelopes"]), arguments["signature"])
+
+    def logged(self, log: LogReceipt) -> Logged:
+        event = self._outcome.process_log(log)
+        found = event["args"]
+        outcome = Outcome(found["id"], Code(found["code"]), found["time"], found["envelope"])
+        return Logged(event["blockNumber"], event["logIndex"], bytes(event["transactionHash"]), outcome)
+
+    def outcomes(self, batch: Batch, receipt: TxReceipt) -> tuple[Outcome, ...]:
+        """What became of each command: events stand in their order, one without an event was applied before."""
+        events = [self.logged(log).outcome for log in receipt["logs"] if log["address"] == self.address]
+        ids = [_id_of(envelope) for envelope in batch.envelopes]
+        known = self.read([AppliedId.key(name) for name in ids]) if len(events) < len(ids) else {}
+        found = []
+        for name, envelope in zip(ids, batch.envelopes, strict=True):
+            if events and (events[0].id, events[0].envelope) == (name, envelope):
+                found.append(events.pop(0))
+            else:
+                applied = known[AppliedId.key(name)]
+                assert applied is not None, "a command without an event that was never applied"  # noqa: S101
+                found.append(Outcome(name, Code.ALREADY_APPLIED, AppliedId.decode(applied).time, envelope))
+        return tuple(found)
+
+
+def _id_of(envelope: bytes) -> bytes:
+    try:
+        return Command.from_bytes(envelope).id
+    except CommandError:
+        return ZERO
+
+
+def deploy(w3: Web3, genesis: Genesis, send: Callable[[TxParams], TxReceipt]) -> ChecksumAddress:
+    """Put a market on a chain and found it. `send` signs a contract's creation, sends it and waits for the receipt."""
+
+    def create(name: str, *arguments: Any) -> ChecksumAddress:
+        compiled = artefact(name)
+        contract = w3.eth.contract(abi=compiled["abi"], bytecode=compiled["bytecode"])
+        receipt = send({"data": contract.constructor(*arguments).data_in_transaction})
+        address = receipt["contractAddress"]
+        if receipt["status"] != 1 or address is None:
+            raise RuntimeError(f"the contract {name} was not created")
+        return address
+
+    modules = {name: create(name) for name in dict.fromkeys(MODULES.values())}
+    founding = (
+        genesis.ledger,
+        genesis.market,
+        (genesis.utility_algorithm, genesis.utility_x, genesis.utility_y),
+        (genesis.community_algorithm, genesis.community_x, genesis.community_y),
+    )
+    installed: Sequence[tuple[int, str]] = [(slot, modules[name]) for slot, name in MODULES.items()]
+    return create("Market", founding, installed)
