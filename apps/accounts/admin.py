@@ -2,18 +2,47 @@
 
 from typing import Any
 
+# Its module registers e-mail addresses of all tenants; imported here, so that it does not do so after us.
+import allauth.account.admin  # noqa: F401
+from allauth.account.models import EmailAddress, EmailConfirmation
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.choices import MemberRole, PartyRole
+from apps.accounts.exceptions import MembershipError
 from apps.accounts.models import Membership, Party, PartyKey, User
+from apps.accounts.services import memberships
 from apps.accounts.services.parties import register_party
 from apps.accounts.tenants import ReadOnlyAdmin, TenantAdmin, is_superuser, of_tenant, viewer_of
+
+for model in (EmailAddress, EmailConfirmation):
+    if admin.site.is_registered(model):
+        admin.site.unregister(model)
+
+
+class EmailAddressInline(admin.TabularInline[EmailAddress, User]):
+    """Which addresses a person has shown to hold; they are changed by the person alone."""
+
+    model = EmailAddress
+    fields = ("email", "verified", "primary")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Whoever may see the person may see whether the address is theirs.
+        return True
 
 
 @admin.register(User)
@@ -31,6 +60,7 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         (_("Rights"), {"fields": ("is_active", "is_staff", "is_superuser")}),
         (_("Dates"), {"fields": ("date_joined", "last_login")}),
     )
+    inlines = (EmailAddressInline,)
     add_fieldsets = ((None, {"fields": ("email", "name", "language", "usable_password", "password1", "password2")}),)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
@@ -80,7 +110,10 @@ class PartyKeyInline(admin.TabularInline[PartyKey, Party]):
 
 @admin.register(Party)
 class PartyAdmin(TenantAdmin[Party]):
-    """Adding one registers it on the ledger; after that its details are fixed by their digest there."""
+    """Adding one registers it on the ledger; after that its details are fixed by their digest there.
+
+    The e-mail address is not on the ledger, but it says who is the first to act: staff note it once.
+    """
 
     tenant = ("utility", "pk")
     list_display = ("name", "role", "kind", "city", "utility", "ledger_state", "created_at")
@@ -89,17 +122,19 @@ class PartyAdmin(TenantAdmin[Party]):
     search_fields = ("name", "city", "tax_id")
     autocomplete_fields = ("utility",)
     date_hierarchy = "created_at"
-    fields = ("utility", "role", "kind", "name", "street", "postal_code", "city", "country", "tax_id")
+    fields = ("utility", "role", "kind", "name", "street", "postal_code", "city", "country", "tax_id", "email")
     inlines = (PartyKeyInline,)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Party | None = None) -> Any:
-        return ("ledger_state", "created_at") if obj else ()
+        return (*(name for name in self.fields if name != "email"), "ledger_state", "created_at") if obj else ()
 
     def get_fields(self, request: HttpRequest, obj: Party | None = None) -> Any:
         return (*self.fields, "ledger_state", "created_at") if obj else self.fields
 
     def has_change_permission(self, request: HttpRequest, obj: Party | None = None) -> bool:
-        return False
+        if obj is None or not self._may(request, obj):
+            return False
+        return is_superuser(request) or memberships.may_take_address(obj)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "utility":
@@ -114,13 +149,16 @@ class PartyAdmin(TenantAdmin[Party]):
         return form
 
     def save_model(self, request: HttpRequest, obj: Party, form: Any, change: bool) -> None:
+        if change:
+            obj.save(update_fields=["email"])
+            return
         details = {name: getattr(obj, name) for name in self.fields if name not in ("name", "role", "utility")}
         registered = register_party(name=obj.name, role=PartyRole(obj.role), utility=obj.utility, **details)
         obj.__dict__.update(registered.__dict__)
 
 
 class MembershipForm(forms.ModelForm[Membership]):
-    """Connects an account by its exact e-mail address: nobody has to see a list of all people for that."""
+    """Names an account by its exact e-mail address: nobody has to see a list of all people for that."""
 
     email = forms.EmailField(label=_("e-mail address of the account"))
 
@@ -136,43 +174,85 @@ class MembershipForm(forms.ModelForm[Membership]):
         self.instance.user = user
         return email
 
-    def clean(self) -> dict[str, Any] | None:
-        cleaned = super().clean()
-        party, role = self.cleaned_data.get("party"), self.cleaned_data.get("role")
-        if party and role in (MemberRole.STAFF, MemberRole.AUDITOR) and party.role != PartyRole.UTILITY:
-            raise ValidationError({"role": _("Staff and auditors belong to a utility.")})
-        return cleaned
-
 
 @admin.register(Membership)
 class MembershipAdmin(TenantAdmin[Membership]):
+    """Staff ask and end; whether a person may act for a customer is for the customer to say, on the portal."""
+
     tenant = ("party__utility", "party")
-    list_display = ("user", "party", "role")
-    list_filter = ("role",)
-    list_select_related = ("user", "party")
+    list_display = ("user", "party", "role", "state", "invited_by", "invited_at", "decided_by", "decided_at")
+    list_filter = ("state", "role")
+    list_select_related = ("user", "party", "invited_by", "decided_by")
     search_fields = ("user__email", "user__name", "party__name")
     autocomplete_fields = ("party",)
+    actions = ("ask_again", "end")
+    shown = (
+        *("user", "party", "role", "state", "own_household", "invited_by", "invited_at"),
+        *("decided_by", "decided_at", "ended_by", "ended_at"),
+    )
 
     def get_form(self, request: HttpRequest, obj: Membership | None = None, change: bool = False, **kwargs: Any) -> Any:
         if obj is None:
             kwargs["form"] = MembershipForm
         form = super().get_form(request, obj, change=change, **kwargs)
         if obj is None and not is_superuser(request):
-            # A clerk connects customers; who works for a utility is for a superuser to say.
+            # A clerk connects customers; who works or acts for a utility is for a superuser to say.
             customers = [(MemberRole.MEMBER.value, MemberRole.MEMBER.label)]
             form.base_fields["role"] = forms.ChoiceField(label=_("role"), choices=customers)
         return form
 
     def get_fields(self, request: HttpRequest, obj: Membership | None = None) -> Any:
-        return ("user", "party", "role") if obj else ("email", "party", "role")
+        return self.shown if obj else ("email", "party", "role")
+
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+        by, role = _person(request), MemberRole(obj.role)
+        if by.is_superuser and (role != MemberRole.MEMBER or obj.party.role == PartyRole.UTILITY):
+            made = memberships.appoint(user=obj.user, party=obj.party, role=role, by=by)
+        else:
+            made = memberships.invite(user=obj.user, party=obj.party, by=by, site=_site(request))
+        obj.__dict__.update(made.__dict__)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """As always; when the rules refuse what was to be saved, the page says why and nothing is stored."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except MembershipError as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(request.get_full_path())
+
+    @admin.action(description=_("Ask again"), permissions=["view"])
+    def ask_again(self, request: HttpRequest, chosen: QuerySet[Membership]) -> None:
+        for membership in chosen:
+            self._attempt(request, membership, memberships.ask_again)
+
+    @admin.action(description=_("End it"), permissions=["view"])
+    def end(self, request: HttpRequest, chosen: QuerySet[Membership]) -> None:
+        for membership in chosen:
+            if membership.role != MemberRole.MEMBER and not is_superuser(request):
+                messages.error(request, _("Who works for a utility is for a superuser to say."))
+            else:
+                self._attempt(request, membership, memberships.end)
+
+    def _attempt(self, request: HttpRequest, membership: Membership, change: Any) -> None:
+        try:
+            change(membership, by=_person(request), site=_site(request))
+        except MembershipError as error:
+            messages.error(request, f"{membership}: {error}")
+        else:
+            self.log_change(request, membership, change.__name__)
+            messages.success(request, _("%(membership)s: done.") % {"membership": membership})
 
     def has_change_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
-        if obj is not None and obj.role != MemberRole.MEMBER and not is_superuser(request):
-            return False
-        return self._may(request, obj)
+
+def _person(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # noqa: S101 the administration lets nobody else in
+    return request.user
+
+
+def _site(request: HttpRequest) -> str:
+    return request.build_absolute_uri("/").removesuffix("/")
 
 
 @admin.register(PartyKey)

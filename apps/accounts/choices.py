@@ -28,6 +28,15 @@ class MemberRole(models.TextChoices):
     AUDITOR = "auditor", _("may look, not touch")
 
 
+class MemberState(models.TextChoices):
+    """Whether the party said yes to it. Only a confirmed member acts."""
+
+    INVITED = "invited", _("waiting for a yes")
+    CONFIRMED = "confirmed", _("confirmed")
+    REFUSED = "refused", _("refused")
+    ENDED = "ended", _("ended")
+
+
 class KeyCustody(models.IntegerChoices):
     OWN = Custody.OWN, _("kept by its owner")
     CUSTODIAL = Custody.CUSTODIAL, _("kept by the platform")

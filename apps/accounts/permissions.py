@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
-from apps.accounts.choices import MemberRole
+from apps.accounts.choices import MemberRole, MemberState
 
 if TYPE_CHECKING:
-    from apps.accounts.models import User
+    from apps.accounts.models import Membership, User
 
 M = TypeVar("M", bound=Model)
 
@@ -28,6 +28,7 @@ class Relation(StrEnum):
     NEIGHBOUR = "neighbour"  # acts for a customer of the same utility
     STAFF = "staff"  # works for its utility
     AUDITOR = "auditor"  # may look at everything of its utility
+    ADDRESSEE = "addressee"  # holds, verified, the e-mail address that its party gave
 
 
 class Action(StrEnum):
@@ -43,6 +44,9 @@ class Action(StrEnum):
     RUN_BILLING = "run billing"
     VIEW_LEDGER = "view ledger"
     VIEW_PARTY = "view party"
+    VIEW_MEMBERS = "view members"
+    DECIDE_MEMBER = "decide on a member"
+    END_MEMBER = "end a membership"
 
 
 _OWN, _NEIGHBOUR, _STAFF, _AUDITOR = Relation.OWN, Relation.NEIGHBOUR, Relation.STAFF, Relation.AUDITOR
@@ -60,20 +64,44 @@ RULES: dict[Action, frozenset[Relation]] = {
     Action.RUN_BILLING: frozenset({_STAFF}),
     Action.VIEW_LEDGER: frozenset({_STAFF, _AUDITOR}),
     Action.VIEW_PARTY: frozenset({_OWN, _STAFF, _AUDITOR}),
+    Action.VIEW_MEMBERS: frozenset({_OWN}),
+    Action.DECIDE_MEMBER: frozenset({_OWN, Relation.ADDRESSEE}),
+    Action.END_MEMBER: frozenset({_OWN, _STAFF}),
 }
+
+# A relation that takes an action away, whatever else holds: who acts for a customer is not for the utility to say.
+NEVER: dict[Action, frozenset[Relation]] = {Action.DECIDE_MEMBER: frozenset({_STAFF})}
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where an object belongs: its utility, and the parties whose own it is."""
+    """Where an object belongs: its utility, the parties whose own it is, the e-mail address that speaks for them."""
 
     utility_id: int
     party_ids: frozenset[int] = frozenset()
+    address: str = ""
 
 
 class Scoped(Protocol):
     @property
     def scope(self) -> Scope: ...
+
+
+def works_for_utility(memberships: "QuerySet[Membership]") -> Exists:
+    """Whether the person of a membership works for the utility whose customer the party is."""
+    staff = memberships.model._default_manager.filter(role=MemberRole.STAFF, state=MemberState.CONFIRMED)
+    return Exists(staff.filter(user=OuterRef("user"), party=OuterRef("party__utility")))
+
+
+def in_force(memberships: "QuerySet[Membership]") -> "QuerySet[Membership]":
+    """Of `memberships`, those that count: confirmed, and of the utility's own staff only in their own household."""
+    confirmed = memberships.filter(state=MemberState.CONFIRMED, user__is_active=True)
+    return confirmed.filter(~Q(role=MemberRole.MEMBER) | Q(own_household=True) | ~works_for_utility(memberships))
+
+
+def acting(memberships: "QuerySet[Membership]") -> "QuerySet[Membership]":
+    """Of `memberships`, those whose person acts for the party."""
+    return in_force(memberships).filter(role=MemberRole.MEMBER)
 
 
 class Viewer:
@@ -86,7 +114,7 @@ class Viewer:
     def _memberships(self) -> list[tuple[str, int, int]]:
         if not self.user.is_authenticated or not self.user.is_active:
             return []
-        rows = self.user.memberships.values_list("role", "party_id", "party__utility_id")
+        rows = in_force(self.user.memberships.all()).values_list("role", "party_id", "party__utility_id")
         return [(role, party, utility or party) for role, party, utility in rows]
 
     def _parties(self, role: str) -> frozenset[int]:
@@ -110,6 +138,16 @@ class Viewer:
     def auditor_of(self) -> frozenset[int]:
         return self._parties(MemberRole.AUDITOR)
 
+    @cached_property
+    def addresses(self) -> frozenset[str]:
+        """E-mail addresses of which the person has shown that they hold them, in lower case."""
+        if not self.user.is_authenticated or not self.user.is_active:
+            return frozenset()
+        # Given to people by allauth, which has no types.
+        addresses = self.user.emailaddress_set  # type: ignore[attr-defined]
+        verified = addresses.filter(verified=True).values_list("email", flat=True)
+        return frozenset(address.lower() for address in verified)
+
     def relations(self, scope: Scope) -> set[Relation]:
         own = bool(self.own & scope.party_ids)
         found = {
@@ -117,28 +155,36 @@ class Viewer:
             Relation.NEIGHBOUR: not own and scope.utility_id in self.neighbour_of,
             Relation.STAFF: scope.utility_id in self.staff_of,
             Relation.AUDITOR: scope.utility_id in self.auditor_of,
+            Relation.ADDRESSEE: bool(scope.address) and scope.address.lower() in self.addresses,
         }
         return {relation for relation, holds in found.items() if holds}
 
     def may(self, action: Action, thing: Scoped) -> bool:
-        return bool(self.relations(thing.scope) & RULES[action])
+        relations = self.relations(thing.scope)
+        return bool(relations & RULES[action]) and not relations & NEVER.get(action, frozenset())
 
     def require(self, action: Action, thing: Scoped) -> None:
         """Raises `PermissionDenied`."""
         if not self.may(action, thing):
-            raise PermissionDenied(f"{self.user} may not {action}")
+            # Messages of exceptions reach logs, so the person is a number here.
+            raise PermissionDenied(f"person {self.user.pk} may not {action}")
 
     def visible(self, action: Action, objects: QuerySet[M], utility: str, *parties: str) -> QuerySet[M]:
         """Of `objects`, those for which `action` is allowed. `utility` and `parties` are look-ups to their ids."""
-        allowed = RULES[action]
+        wanted, barred = (
+            self._where(relations, utility, parties) for relations in (RULES[action], NEVER.get(action, frozenset()))
+        )
+        return objects.filter(wanted).exclude(barred)
+
+    def _where(self, relations: frozenset[Relation], utility: str, parties: tuple[str, ...]) -> Q:
         wanted = Q(pk__in=[])
-        if Relation.OWN in allowed:
+        if Relation.OWN in relations:
             for party in parties:
                 wanted |= Q(**{f"{party}__in": self.own})
-        if Relation.NEIGHBOUR in allowed:
+        if Relation.NEIGHBOUR in relations:
             wanted |= Q(**{f"{utility}__in": self.neighbour_of})
-        if Relation.STAFF in allowed:
+        if Relation.STAFF in relations:
             wanted |= Q(**{f"{utility}__in": self.staff_of})
-        if Relation.AUDITOR in allowed:
+        if Relation.AUDITOR in relations:
             wanted |= Q(**{f"{utility}__in": self.auditor_of})
-        return objects.filter(wanted)
+        return wanted

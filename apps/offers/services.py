@@ -157,10 +157,18 @@ def publish_offer(offer: Offer) -> None:
 
 
 @transaction.atomic
-def buy(*, offer: Offer, buyer: Party, point: MeteringPoint, energy_wh: int) -> Purchase:
-    """Buy an offer or a part of it for a metering point; the amount is due at once."""
+def buy(
+    *, offer: Offer, buyer: Party, point: MeteringPoint, energy_wh: int, purchase_id: bytes | None = None
+) -> Purchase:
+    """Buy an offer or a part of it for a metering point; the amount is due at once.
+
+    `purchase_id`: 32 bytes that only this purchase has. Asked again with the same, it is the purchase already made.
+    """
     offer = Offer.objects.select_for_update(of=["self"]).select_related("declaration__seller").get(pk=offer.pk)
     declaration = offer.declaration
+    # The row is unique and committed with everything below; who asks at the same time waits for the offer above.
+    if purchase_id is not None and (made := Purchase.objects.filter(ledger_id=purchase_id).first()) is not None:
+        return made
     if offer.status != OfferStatus.OPEN or not offer.is_confirmed or offer.closing_id is not None:
         raise OfferError(_("This offer is not open."))
     if offer.open_until < timezone.now():
@@ -174,6 +182,8 @@ def buy(*, offer: Offer, buyer: Party, point: MeteringPoint, energy_wh: int) -> 
     offer.committed_wh += energy_wh
     offer.save(update_fields=["committed_wh"])
     purchase = Purchase(offer=offer, buyer=buyer, point=point, energy_wh=energy_wh, price_micro=offer.price_micro)
+    if purchase_id is not None:
+        purchase.ledger_id = purchase_id
     purchase.command_id = enqueue(
         CommitPurchase(
             purchase.ledger_id,

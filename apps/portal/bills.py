@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.db import connection
 from django.db.models import Sum
@@ -36,14 +36,24 @@ GROUP BY point, scheme, price
 """
 
 
-def bill_so_far(area: MarketArea, points: Sequence[MeteringPoint], day: dt.date) -> BillBar | None:
-    """From the first of the month to `day`, computed as the invoices will be; None without a settled day."""
+def bill_so_far(
+    area: MarketArea, points: Sequence[MeteringPoint], day: dt.date, first: Mapping[int, dt.date]
+) -> BillBar | None:
+    """From the first of the month to `day`, computed as the invoices will be; None without a settled day.
+
+    `first`: the day from which a metering point is the customer's, by point.
+    """
     start, end = day.replace(day=1), day + dt.timedelta(days=1)
     settlements = [settlement.pk for settlement in current_settlements(area.pk, start, end).values()]
     if not settlements:
         return None
-    taken = _taken(area, points, settlements, start, end)
-    sold = _sold(points, start, end)
+    taken: dict[int, Energy] = {}
+    sold: dict[int, Energy] = {}
+    since = {point.pk: max(start, first[point.pk]) for point in points}
+    for day_one in set(since.values()):
+        together = [point for point in points if since[point.pk] == day_one]
+        taken |= _taken(area, together, settlements, day_one, end)
+        sold |= _sold(together, day_one, end)
     bought_rate, sold_rates = _vat_rate(area, day), _feed_in_rates(area, day)
     parts = []
     for point in points:

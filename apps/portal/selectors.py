@@ -1,12 +1,13 @@
 """What pages read that crosses apps."""
 
 import datetime as dt
+from collections.abc import Iterable
 
 from django.db.models import QuerySet
 
 from apps.accounts.models import Party
 from apps.accounts.permissions import Action, Viewer
-from apps.assets.models import MarketArea, MeteringPoint
+from apps.assets.models import MarketArea, MeteringPoint, Occupancy
 from apps.settlement.models import Settlement
 
 
@@ -19,6 +20,13 @@ def visible_points(viewer: Viewer) -> QuerySet[MeteringPoint]:
 def own_points(viewer: Viewer) -> QuerySet[MeteringPoint]:
     """Of those, the viewer's own."""
     return visible_points(viewer).filter(party__in=viewer.own)
+
+
+def first_days(viewer: Viewer, points: Iterable[MeteringPoint]) -> dict[int, dt.date]:
+    """The first day that the viewer may look at, by point: what a customer's predecessor used is private."""
+    own = [point.pk for point in points if point.party_id in viewer.own]
+    current = Occupancy.objects.filter(point__in=own, until=None)
+    return dict(current.values_list("point", "since"))
 
 
 def last_settled_day(area: MarketArea) -> dt.date | None:

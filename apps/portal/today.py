@@ -95,27 +95,23 @@ def _list(*parts: tuple[int, str]) -> str:
 
 
 def flow_picture(shown: Today) -> FlowDiagram:
-    return FlowDiagram(
-        "flow",
-        _("Where the energy came from and went to"),
-        sources=(
-            FlowNode("own", shown.source),
-            FlowNode("neighbours", _("Neighbours")),
-            FlowNode("utility", _("Utility")),
-        ),
-        targets=(
-            FlowNode("home", _("Your home")),
-            FlowNode("sold", _("Neighbours")),
-            FlowNode("grid", _("Utility")),
-        ),
-        flows=(
+    """Without a plant, only what came in: nothing can go out."""
+    sources: tuple[FlowNode, ...] = (FlowNode("neighbours", _("Neighbours")), FlowNode("utility", _("Utility")))
+    targets: tuple[FlowNode, ...] = (FlowNode("home", _("Your home")),)
+    flows: tuple[Flow, ...] = (
+        Flow("neighbours", "home", sum(shown.from_neighbours), Hue.NEIGHBOURS),
+        Flow("utility", "home", sum(shown.from_utility), Hue.GRID),
+    )
+    if shown.has_plant:
+        sources = (FlowNode("own", shown.source), *sources)
+        targets = (*targets, FlowNode("sold", _("Neighbours")), FlowNode("grid", _("Utility")))
+        flows = (
             Flow("own", "home", sum(shown.own_use), Hue.OWN),
             Flow("own", "sold", sum(shown.sold), Hue.NEIGHBOURS),
             Flow("own", "grid", sum(shown.fed_in), Hue.GRID),
-            Flow("neighbours", "home", sum(shown.from_neighbours), Hue.NEIGHBOURS),
-            Flow("utility", "home", sum(shown.from_utility), Hue.GRID),
-        ),
-    )
+            *flows,
+        )
+    return FlowDiagram("flow", _("Where the energy came from and went to"), sources, targets, flows)
 
 
 def charts(shown: Today) -> list[DayChart]:

@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from apps.portal.views import account, invoices, ledger, offers, points, start
+from apps.portal.views import account, invoices, ledger, offers, people, points, start
 
 app_name = "portal"
 
@@ -47,4 +47,9 @@ urlpatterns = [
     path("ledger/<command_id:command_id>/", ledger.record, name="record"),
     path("ledger/<command_id:command_id>/seal/", ledger.seal, name="seal"),
     path("account/", account.account, name="account"),
+    path("people/", people.people, name="people"),
+    path("people/<int:pk>/confirm/", people.confirm, name="confirm_member"),
+    path("people/<int:pk>/refuse/", people.refuse, name="refuse_member"),
+    path("people/<int:pk>/end/", people.end, name="end_member"),
+    path("invitations/<str:token>/", people.invitation, name="invitation"),
 ]

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 from django.utils import formats, translation
 
+from market_math.money import MINOR_DIGITS
+
 NBSP = "\u00a0"
 MINUS = "\u2212"
 EN_DASH = "\u2013"
@@ -27,9 +29,11 @@ class Separators:
 
 SEPARATORS = {"en": Separators(".", ","), "de": Separators(",", "."), "es": Separators(",", ".")}
 
-# ISO 4217: number of decimals of the minor unit, and the sign used on pages.
-MINOR_DIGITS = {"EUR": 2, "COP": 2, "USD": 2}
-SIGNS = {"EUR": "€", "COP": "$", "USD": "$"}
+# The sign used on pages for every currency in which a market area can settle.
+SIGNS = {"EUR": "€", "CHF": "CHF", "USD": "$", "GBP": "£", "COP": "$", "MXN": "$", "CLP": "$"}
+# Digits shown on pages where they differ from the minor unit: nobody writes or pays hundredths of a peso in Colombia.
+# Documents keep them, because their sums are exact.
+PAGE_DIGITS = MINOR_DIGITS | {"COP": 0}
 
 
 def active_language(language: str | None = None) -> str:
@@ -61,28 +65,28 @@ def kwh(wh: int, *, fixed: bool = False, language: str | None = None) -> str:
 
 
 def money(nano: int, currency: str, *, language: str | None = None) -> str:
-    """Nano-currency rounded half away from zero to the minor unit: 86420000000 EUR is "€86.42". KeyError if unknown."""
-    return _amount(Decimal(nano).scaleb(-9, context=EXACT), currency, language)
+    """Nano-currency as pages show it, rounded half away from zero: 86420000000 EUR is "€86.42". KeyError if unknown."""
+    return _amount(Decimal(nano).scaleb(-9, context=EXACT), PAGE_DIGITS[currency], currency, language)
 
 
 def money_minor(minor: int, currency: str, *, language: str | None = None) -> str:
     """An amount that is already in minor units, as on an invoice line: 8642 EUR is "€86.42". KeyError if unknown."""
-    return _amount(Decimal(minor).scaleb(-MINOR_DIGITS[currency], context=EXACT), currency, language)
-
-
-def _amount(value: Decimal, currency: str, language: str | None) -> str:
     digits = MINOR_DIGITS[currency]
+    return _amount(Decimal(minor).scaleb(-digits, context=EXACT), digits, currency, language)
+
+
+def _amount(value: Decimal, digits: int, currency: str, language: str | None) -> str:
     number = decimal_text(value, least=digits, most=digits, language=language)
     sign = SIGNS[currency]
     match active_language(language):
         case "de":
             return f"{number}{NBSP}{sign}"
-        case "es" if sign == "€":
+        case "es" if sign != "$":
             return f"{number}{NBSP}{sign}"
         case "es":
             return _before(f"{sign}{NBSP}", number)
         case _:
-            return _before(sign, number)
+            return _before(f"{sign}{NBSP}" if sign.isalpha() else sign, number)
 
 
 def _before(sign: str, number: str) -> str:

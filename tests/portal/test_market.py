@@ -11,9 +11,12 @@ from django.utils import translation
 from apps.accounts.models import User
 from apps.ledger.choices import CommandState
 from apps.ledger.models import Command
+from apps.offers import services
 from apps.offers.choices import OfferStatus
 from apps.offers.models import Offer, Purchase
 from apps.portal.forms import EnergyField, PriceField
+from tests.conftest import signed_in
+from tests.factories import MembershipFactory, UserFactory
 from tests.portal.world import World
 
 BAD_NUMBERS = [
@@ -114,16 +117,64 @@ def test_a_part_is_bought_after_the_exact_amount_was_shown(world: World) -> None
     assert (purchase.energy_wh, purchase.buyer) == (1_234, world.market.party("bob"))
     assert "1.234 kWh \u00d7 18.25 ct/kWh = 0.225205 EUR" in page
     assert "Waiting for the ledger: queued" in page
-    # The same page sent again buys nothing more.
+    # The same page sent again, by a second click or a second window, buys nothing more.
     page = text(client.post(url, sent, follow=True))
     assert "it was not made twice" in page
     assert Purchase.objects.filter(offer=world.offer).count() == 1
     assert "Bought from a neighbour" in text(client.get("/dues/"))
 
 
+BAD_TOKENS = ["", "once", "0" * 63, "0" * 65, "0" * 300, "0" * 63 + "\x00", "\x00", "G" * 64, "\u0660" * 64]
+
+
+@pytest.mark.parametrize("token", BAD_TOKENS)
+def test_a_token_that_is_not_ours_is_refused_and_nothing_is_bought(world: World, token: str) -> None:
+    form = {"energy_wh": "1", "point": str(world.bob_point.pk), "token": token}
+    response = world.client("bob").post(reverse("portal:buy", args=[world.offer.pk]), form)
+    assert response.status_code == 400
+    assert "Nothing was changed." in text(response)
+    assert Purchase.objects.filter(offer=world.offer).count() == 0
+
+
+def test_a_purchase_that_failed_has_not_used_up_its_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, url = world.client("bob"), reverse("portal:buy", args=[world.offer.pk])
+    form = {"energy_wh": "1", "point": str(world.bob_point.pk)}
+    form |= {"token": token_of(text(client.post(url, form)))}
+    with monkeypatch.context() as patch:
+        patch.setattr("apps.offers.services._book", fail)
+        with pytest.raises(RuntimeError):
+            client.post(url, form)
+    assert Purchase.objects.filter(offer=world.offer).count() == 0
+    assert "Waiting for the ledger: queued" in text(client.post(url, form, follow=True))
+    assert Purchase.objects.filter(offer=world.offer).count() == 1
+
+
+def fail(*_args: object) -> None:
+    raise RuntimeError("the database went away")
+
+
+def test_a_token_is_a_persons_and_an_offers_own(world: World) -> None:
+    url, token = reverse("portal:buy", args=[world.offer.pk]), "0" * 64
+    second = UserFactory.make()
+    MembershipFactory.make(user=second, party=world.market.party("bob"))
+    for client in (world.client("bob"), signed_in(second)):
+        client.post(url, {"energy_wh": "1", "point": str(world.bob_point.pk), "token": token})
+    assert Purchase.objects.filter(offer=world.offer).count() == 2
+
+
+def test_two_requests_at_once_make_one_purchase(world: World) -> None:
+    def buy() -> Purchase:
+        bob = world.bob_point
+        return services.buy(offer=world.offer, buyer=bob.party, point=bob, energy_wh=3_000, purchase_id=b"p" * 32)
+
+    # The second waits for the offer's row, which is sold out when it comes to it.
+    assert buy() == buy()
+    assert Purchase.objects.filter(offer=world.offer).count() == 1
+
+
 def test_changing_ones_mind_leads_back_to_the_form(world: World) -> None:
     url = reverse("portal:buy", args=[world.offer.pk])
-    form = {"energy_wh": "1.5", "point": str(world.bob_point.pk), "token": "t", "change": "1"}
+    form = {"energy_wh": "1.5", "point": str(world.bob_point.pk), "token": "0" * 64, "change": "1"}
     page = text(world.client("bob").post(url, form))
     assert 'value="1.5"' in page
     assert Purchase.objects.filter(offer=world.offer).count() == 0
@@ -138,7 +189,7 @@ def test_more_than_is_left_is_refused(world: World) -> None:
 def test_an_offer_that_ended_meanwhile_is_refused_by_the_market(world: World) -> None:
     Offer.objects.filter(pk=world.offer.pk).update(status=OfferStatus.WITHDRAWN)
     url = reverse("portal:buy", args=[world.offer.pk])
-    form = {"energy_wh": "1", "point": str(world.bob_point.pk), "token": "late"}
+    form = {"energy_wh": "1", "point": str(world.bob_point.pk), "token": "0" * 64}
     page = text(world.client("bob").post(url, form))
     assert "This offer is not open." in page
     assert Purchase.objects.filter(offer=world.offer).count() == 0

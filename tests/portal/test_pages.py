@@ -50,6 +50,12 @@ def test_the_dashboard_answers_how_am_i_doing(world: World) -> None:
     assert "Together you owe" in page
 
 
+def test_only_who_has_a_plant_reads_of_one(world: World) -> None:
+    for words in ("Your roof", "Own use"):
+        assert words in html(world.client("alice"), "/")
+        assert words not in html(world.client("bob"), "/")
+
+
 def test_a_day_that_is_not_settled_says_so(world: World) -> None:
     page = html(world.client("alice"), f"/?day={OPEN}")
     assert "This day is not settled yet." in page
@@ -66,7 +72,7 @@ def test_the_day_can_be_changed(world: World) -> None:
 
 def test_the_bill_so_far_is_what_the_invoice_says(world: World) -> None:
     point = world.bob_point
-    bill = bill_so_far(point.area, [point], SECOND)
+    bill = bill_so_far(point.area, [point], SECOND, {point.pk: FIRST})
     assert bill is not None
     assert bill.due == world.invoice.total_minor
 

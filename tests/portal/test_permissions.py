@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 from django.urls import reverse
 
+from apps.accounts.invitations import token_of
+from apps.accounts.models import Membership
 from apps.offers.models import Offer, Purchase
 from apps.portal.urls import urlpatterns
 from tests.portal.world import PEOPLE, World
@@ -35,14 +37,24 @@ PAGES: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, int
     ("record", lambda w: [bytes(w.purchase.command_id or b"").hex()], (LOGIN, 200, 200, 404, 200, 200)),
     ("seal", lambda w: [bytes(w.purchase.command_id or b"").hex()], (LOGIN, 200, 200, 404, 200, 200)),
     ("account", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
+    ("people", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
+    ("invitation", lambda w: [token_of(w.asked)], (LOGIN, 302, 403, 403, 403, 403)),
 ]
 
-# The same for what is sent: alice's own draft, alice's open offer.
+# The same for what is sent: alice's own draft, alice's open offer, a person whom alice was asked for.
 ACTIONS: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, int, int, int]]] = [
     ("publish", lambda w: [w.draft.pk], (LOGIN, 302, 404, 404, 404, 404)),
     ("discard", lambda w: [w.draft.pk], (LOGIN, 302, 404, 404, 404, 404)),
     ("withdraw", lambda w: [w.offer.pk], (LOGIN, 302, 403, 404, 403, 403)),
+    ("confirm_member", lambda w: [w.asked.pk], (LOGIN, 302, 404, 404, 404, 404)),
+    ("refuse_member", lambda w: [w.asked.pk], (LOGIN, 302, 404, 404, 404, 404)),
+    ("end_member", lambda w: [w.asked.pk], (LOGIN, 302, 404, 404, 404, 404)),
 ]
+
+
+def rows() -> list[object]:
+    """What the actions change."""
+    return [*Offer.objects.order_by("pk").values(), *Membership.objects.order_by("pk").values()]
 
 
 def test_the_tables_name_every_address() -> None:
@@ -66,14 +78,14 @@ def test_who_may_act(
     wanted = dict(zip(PEOPLE, statuses, strict=True))
     # The one who may comes last: whatever the others tried has changed nothing before.
     for person in sorted(PEOPLE, key=lambda person: person == "alice"):
-        before = list(Offer.objects.order_by("pk").values())
+        before = rows()
         response = world.client(person).post(url)
         assert response.status_code == wanted[person], person
         if person == "guest":
             assert response.headers["Location"].startswith("/accounts/login/")
         if person != "alice":
-            assert list(Offer.objects.order_by("pk").values()) == before
-    assert list(Offer.objects.order_by("pk").values()) != before
+            assert rows() == before
+    assert rows() != before
 
 
 @pytest.mark.parametrize("name", ["publish", "discard", "withdraw"])
@@ -85,7 +97,7 @@ def test_a_look_changes_nothing(world: World, name: str) -> None:
 @pytest.mark.parametrize("person", ["alice", "outsider", "clerk", "auditor"])
 def test_nobody_else_buys_alices_offer(world: World, person: str) -> None:
     before = Purchase.objects.count()
-    form = {"energy_wh": "1", "point": str(world.bob_point.pk), "token": "once"}
+    form = {"energy_wh": "1", "point": str(world.bob_point.pk), "token": "0" * 64}
     response = world.client(person).post(reverse("portal:buy", args=[world.offer.pk]), form)
     assert response.status_code == (404 if person == "outsider" else 403)
     assert Purchase.objects.count() == before
@@ -93,7 +105,7 @@ def test_nobody_else_buys_alices_offer(world: World, person: str) -> None:
 
 def test_nobody_buys_for_a_point_of_somebody_else(world: World) -> None:
     before = Purchase.objects.count()
-    form = {"energy_wh": "1", "point": str(world.alice_point.pk), "token": "once"}
+    form = {"energy_wh": "1", "point": str(world.alice_point.pk), "token": "0" * 64}
     response = world.client("bob").post(reverse("portal:buy", args=[world.offer.pk]), form)
     assert "Choose one of your metering points in this market area." in response.content.decode()
     assert Purchase.objects.count() == before

@@ -7,8 +7,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.test import Client
 from django.utils import timezone
 
-from apps.accounts.choices import MemberRole
-from apps.accounts.models import User
+from apps.accounts.choices import MemberRole, MemberState
+from apps.accounts.models import Membership, User
 from apps.assets.models import MeteringPoint, Plant
 from apps.billing.models import DocumentKind, Invoice
 from apps.billing.services.invoices import bill_area
@@ -37,6 +37,7 @@ class World:
     draft: Offer  # alice's
     purchase: Purchase  # bob's, of the first day
     invoice: Invoice  # bob's
+    asked: Membership  # whether a friend may act for alice's household
     elsewhere: MeteringPoint  # the outsider's
     elsewhere_plant: Plant
     clients: dict[str, Client] = field(default_factory=dict)
@@ -69,6 +70,7 @@ def make_world() -> World:
     MembershipFactory.make(user=users["clerk"], party=market.utility, role=MemberRole.STAFF)
     MembershipFactory.make(user=users["auditor"], party=market.utility, role=MemberRole.AUDITOR)
     User.objects.filter(pk=users["clerk"].pk).update(is_staff=True)
+    asked = MembershipFactory.make(party=market.party("alice"), state=MemberState.INVITED)
     elsewhere = PointFactory.make(code="elsewhere-1")
     plant = PlantFactory.make(point=elsewhere)
     MembershipFactory.make(user=users["outsider"], party=elsewhere.party)
@@ -82,7 +84,7 @@ def make_world() -> World:
         declaration=declaration, energy_wh=1_000, price_micro=PRICE, open_until=timezone.now() + dt.timedelta(days=1)
     )
     invoice = Invoice.objects.get(kind=DocumentKind.INVOICE, party=market.party("bob"))
-    return World(market, users, offer, draft, purchase, invoice, elsewhere, plant)
+    return World(market, users, offer, draft, purchase, invoice, asked, elsewhere, plant)
 
 
 def _declared(market: Market, day: dt.date) -> Declaration:

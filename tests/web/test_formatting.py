@@ -5,6 +5,7 @@ import pytest
 from django.utils import translation
 
 from apps.web import formatting
+from market_math.money import MINOR_DIGITS, to_minor
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -53,14 +54,39 @@ def test_fixed_kwh_keeps_both_decimals_for_columns() -> None:
         ("EUR", "en", "€1,234.56"),
         ("EUR", "de", "1.234,56\u00a0€"),
         ("EUR", "es", "1.234,56\u00a0€"),
-        ("COP", "en", "$1,234.56"),
-        ("COP", "es", "$\u00a01.234,56"),
         ("USD", "de", "1.234,56\u00a0$"),
+        ("CHF", "en", "CHF\u00a01,234.56"),
+        ("CHF", "de", "1.234,56\u00a0CHF"),
+        ("GBP", "en", "£1,234.56"),
+        ("GBP", "es", "1.234,56\u00a0£"),
+        ("MXN", "es", "$\u00a01.234,56"),
     ],
 )
 def test_money_stands_as_is_usual_in_the_language(currency: str, language: str, expected: str) -> None:
     assert formatting.money(1_234_560_000_000, currency, language=language) == expected
     assert formatting.money_minor(123_456, currency, language=language) == expected
+
+
+def test_pesos_have_no_cents_on_pages_and_keep_them_in_documents() -> None:
+    assert formatting.money(1_234_560_000_000, "COP", language="es") == "$\u00a01.235"
+    assert formatting.money(1_234_560_000_000, "COP", language="en") == "$1,235"
+    assert formatting.money_minor(123_456, "COP", language="es") == "$\u00a01.234,56"
+
+
+def test_a_currency_without_cents_is_rounded_to_whole_ones() -> None:
+    assert formatting.money(1_234_500_000_000, "CLP", language="es") == "$\u00a01.235"
+    assert formatting.money(-499_999_999, "CLP", language="en") == "$0"
+    assert formatting.money_minor(-1_235, "CLP", language="en") == "\u2212$1,235"
+
+
+@pytest.mark.parametrize("currency", MINOR_DIGITS)
+@pytest.mark.parametrize("language", ["en", "de", "es"])
+def test_every_currency_of_a_market_area_can_be_written(currency: str, language: str) -> None:
+    minor = to_minor(1_234_560_000_000, currency)
+    assert formatting.SIGNS[currency] in formatting.money(1_234_560_000_000, currency, language=language)
+    written = formatting.money_minor(minor, currency, language=language)
+    assert int("".join(filter(str.isdigit, written))) == minor
+    assert formatting.unit_price(285_000, currency, language=language).endswith("/kWh")
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,15 @@
 """People and organisations that take part in a market, who acts for them, and their signing keys."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from apps.accounts.choices import KeyCustody, MemberRole, PartyKind, PartyRole
+from apps.accounts.choices import KeyCustody, MemberRole, MemberState, PartyKind, PartyRole
 from apps.accounts.models.users import User
-from apps.accounts.permissions import Scope
+from apps.accounts.permissions import Scope, acting, in_force, works_for_utility
 from apps.ledger.fields import IdField, random_id
 from apps.ledger.ledgers import DEFAULT
 from apps.ledger.models import OnLedger
@@ -31,6 +32,13 @@ class Party(OnLedger):
     city = models.CharField(_("city"), max_length=100, blank=True)
     country = models.CharField(_("country"), max_length=2, default="DE")
     tax_id = models.CharField(_("tax number"), max_length=40, blank=True)
+    email = models.EmailField(
+        _("e-mail address"),
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("As the party itself gave it. Whoever holds it says who is the first to act for the party."),
+    )
     salt = IdField(default=random_id, editable=False)
     created_at = models.DateTimeField(_("since"), auto_now_add=True)
 
@@ -54,21 +62,64 @@ class Party(OnLedger):
 
 
 class Membership(models.Model):
-    """A person who acts for a party."""
+    """A person who acts for a party, or is asked to: staff ask, the party says yes."""
 
     user = models.ForeignKey(User, verbose_name=_("person"), on_delete=models.CASCADE, related_name="memberships")
     party = models.ForeignKey(Party, verbose_name=_("party"), on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(_("role"), max_length=10, choices=MemberRole.choices, default=MemberRole.MEMBER)
+    state = models.CharField(
+        _("state"),
+        max_length=10,
+        choices=MemberState.choices,
+        default=MemberState.INVITED,
+        db_default=MemberState.INVITED,
+        editable=False,
+    )
+    own_household = models.BooleanField(_("own household of a clerk"), default=False, db_default=False, editable=False)
+    invited_by = models.ForeignKey(
+        User, verbose_name=_("asked by"), null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
+    # Nobody was asked about those who were there from the beginning.
+    invited_at = models.DateTimeField(_("asked"), null=True, editable=False)
+    decided_by = models.ForeignKey(
+        User, verbose_name=_("decided by"), null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
+    decided_at = models.DateTimeField(_("decided"), null=True, editable=False)
+    ended_by = models.ForeignKey(
+        User, verbose_name=_("ended by"), null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
+    ended_at = models.DateTimeField(_("ended"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("membership")
         verbose_name_plural = _("memberships")
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["user", "party", "role"], name="accounts_membership_once")
+            models.UniqueConstraint(
+                fields=["user", "party", "role"],
+                condition=Q(state__in=[MemberState.INVITED, MemberState.CONFIRMED]),
+                name="accounts_membership_once",
+            )
         ]
 
     def __str__(self) -> str:
         return f"{self.user} · {self.party}"
+
+    @property
+    def scope(self) -> Scope:
+        """With the party's address while nobody acts for it: its holder then decides."""
+        if self.state != MemberState.INVITED or acting(self.party.memberships.all()).exists():
+            return self.party.scope
+        return replace(self.party.scope, address=self.party.email)
+
+    @property
+    def is_in_force(self) -> bool:
+        return in_force(Membership.objects.filter(pk=self.pk)).exists()
+
+    @property
+    def of_colleague(self) -> bool:
+        """Whether the person works for the utility whose customer the party is."""
+        mine = Membership.objects.filter(pk=self.pk)
+        return mine.filter(works_for_utility(mine)).exists()
 
 
 class PartyKey(models.Model):

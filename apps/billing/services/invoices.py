@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.accounts.models import Party
+from apps.accounts.permissions import acting
 from apps.assets.models import MarketArea, MeteringPoint, Occupancy
 from apps.billing import documents
 from apps.billing.exceptions import BillingError
@@ -170,7 +171,7 @@ def _issue(
 
 
 def _language(invoice: Invoice) -> str:
-    member = invoice.party.memberships.select_related("user").first()
+    member = acting(invoice.party.memberships.select_related("user")).first()
     return member.user.language if member else "en"
 
 

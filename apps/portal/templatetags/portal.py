@@ -7,7 +7,7 @@ from django.template.context import RequestContext
 from django.utils.translation import gettext as _
 
 from apps.accounts.models import Membership, Party
-from apps.accounts.permissions import Viewer
+from apps.accounts.permissions import Viewer, in_force
 from apps.assets.models import Plant
 from apps.portal.access import viewer_of
 from apps.portal.days import Days
@@ -21,7 +21,7 @@ def who(context: RequestContext) -> dict[str, Any]:
     request = context["request"]
     if not request.user.is_authenticated:
         return {}
-    memberships = Membership.objects.filter(user=request.user).select_related("party__utility")
+    memberships = in_force(Membership.objects.filter(user=request.user).select_related("party__utility"))
     utilities = {_utility(membership.party).name for membership in memberships}
     return {
         "utilities": sorted(utilities),

@@ -9,9 +9,9 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from apps.accounts.choices import KeyCustody
+from apps.accounts.choices import KeyCustody, MemberState
 from apps.accounts.models import PartyKey, User
-from apps.accounts.permissions import Viewer
+from apps.accounts.permissions import Viewer, in_force
 from apps.portal.access import for_viewer
 from apps.portal.forms import AccountForm
 from apps.portal.records import seals_of, short
@@ -28,11 +28,12 @@ def account(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     keys = Prefetch("keys", PartyKey.objects.filter(ended_at=None), to_attr="current_keys")
     current = Prefetch("party__keys", keys.queryset, to_attr="current_keys")
     memberships = list(
-        user.memberships.select_related("party__utility").prefetch_related(current).order_by("party__name")
+        in_force(user.memberships.select_related("party__utility")).prefetch_related(current).order_by("party__name")
     )
     seals = seals_of([membership.party for membership in memberships], linked=False)
     context = {
         "form": form,
+        "waiting": user.memberships.filter(state=MemberState.INVITED).select_related("party"),
         "memberships": [
             {
                 "party": membership.party,

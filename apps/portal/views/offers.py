@@ -1,12 +1,13 @@
 """The market: what others sell, what one sells oneself, buying a part."""
 
+import re
 import secrets
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from django.contrib import messages
-from django.core.cache import cache
+from django.core.exceptions import BadRequest
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
@@ -32,11 +33,12 @@ from apps.portal.records import seals, seals_of
 from apps.portal.selectors import own_points
 from apps.settlement.models import Settlement
 from apps.web.formatting import EXACT, NBSP, decimal_text, kwh, money, unit_price
+from evidence.hashing import tagged
 from market_math.money import amount
 
 T = TypeVar("T")
 
-TOKEN_SECONDS = 24 * 3600
+TOKEN = re.compile(r"[0-9a-f]{64}")
 NANO_DIGITS = 9
 
 
@@ -147,29 +149,38 @@ def discard(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @for_viewer
 def buy(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
-    """Asks how much, then shows what will be due, then buys."""
+    """Asks how much, then shows what will be due, then buys: once for every time it was shown."""
     offer = get_object_or_404(_visible_offers(viewer), pk=pk)
     viewer.require(Action.BUY, offer)
     points = own_points(viewer).filter(area=offer.declaration.area_id)
+    purchase_id = _purchase_id(viewer, offer, request.POST["token"]) if "token" in request.POST else None
+    # A second click or a page sent again must not buy twice.
+    made = Purchase.objects.filter(ledger_id=purchase_id).first() if purchase_id else None
+    if made is not None:
+        messages.warning(request, _("This purchase was sent already; it was not made twice."))
+        return redirect("portal:purchase", made.pk)
     form = BuyForm(request.POST or None, offer=offer, points=points)
     context = {"offer": offer, "form": form, "price": price_of(offer), "place": place_of(offer.declaration)}
     if request.method != "POST" or not form.is_valid() or "change" in request.POST:
         return render(request, "portal/buy.html", context)
-    if "token" not in request.POST:
+    if purchase_id is None:
         return render(request, "portal/buy_confirm.html", context | _due(form, offer))
-    # A second click or a page sent again must not buy twice.
-    if not cache.add(f"portal-buy-{viewer.user.pk}-{request.POST['token']}", True, TOKEN_SECONDS):
-        messages.warning(request, _("This purchase was sent already; it was not made twice."))
-        return redirect("portal:offers")
-    bought = _attempt(form, lambda: _buy(form, offer))
+    bought = _attempt(form, lambda: _buy(form, offer, purchase_id))
     if bought is None:
         return render(request, "portal/buy.html", context)
     return redirect("portal:purchase", bought.pk)
 
 
-def _buy(form: BuyForm, offer: Offer) -> Purchase:
-    point = form.point
-    return services.buy(offer=offer, buyer=point.party, point=point, energy_wh=form.cleaned_data["energy_wh"])
+def _purchase_id(viewer: Viewer, offer: Offer, token: str) -> bytes:
+    """What the purchase will be called: the token is the page's, person and offer keep it from anybody else's."""
+    if not TOKEN.fullmatch(token):
+        raise BadRequest("the token of a purchase has 64 hexadecimal digits")
+    return tagged("em/purchase/1", f"{viewer.user.pk}/{offer.pk}/".encode() + bytes.fromhex(token))
+
+
+def _buy(form: BuyForm, offer: Offer, purchase_id: bytes) -> Purchase:
+    point, energy_wh = form.point, form.cleaned_data["energy_wh"]
+    return services.buy(offer=offer, buyer=point.party, point=point, energy_wh=energy_wh, purchase_id=purchase_id)
 
 
 def _due(form: BuyForm, offer: Offer) -> dict[str, Any]:
@@ -183,7 +194,7 @@ def _due(form: BuyForm, offer: Offer) -> dict[str, Any]:
         "point": form.point,
         "due": money(nano, currency),
         "exact": exact,
-        "token": secrets.token_urlsafe(16),
+        "token": secrets.token_hex(32),
     }
 
 

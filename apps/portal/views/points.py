@@ -1,5 +1,6 @@
 """Metering points: the list, a point's day, its readings as a file."""
 
+import datetime as dt
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +22,7 @@ from apps.portal.links import link, point_url
 from apps.portal.lists import page_of, shown
 from apps.portal.points import anchored_batches, correction_table, csv_of, evidence_sentence, grade_table, picture_of
 from apps.portal.records import seals
-from apps.portal.selectors import own_points, visible_points
+from apps.portal.selectors import first_days, own_points, visible_points
 from apps.web.components import Column, Table
 from apps.web.formatting import NBSP, decimal_text, local_datetime
 from apps.web.pictures import load_curve, load_table
@@ -84,9 +85,9 @@ def point(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
         "devices": found.devices.order_by("name"),
         "is_own": found.party_id in viewer.own,
     }
-    newest = latest_day([found])
+    oldest, newest = _bounds(viewer, found)
     if newest is not None:
-        days = chosen_day(request, newest)
+        days = chosen_day(request, newest, oldest)
         versions = day_versions(found, days.shown)
         curve = picture_of(found, days.shown)
         anchors = [batch.anchor.command_id for batch in anchored_batches(versions) if batch.anchor]
@@ -102,15 +103,22 @@ def point(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
     return render(request, "portal/point.html", context)
 
 
+def _bounds(viewer: Viewer, point: MeteringPoint) -> tuple[dt.date, dt.date | None]:
+    """The first and the last day that the viewer can look at; None as the last when there is none."""
+    oldest = first_days(viewer, [point]).get(point.pk, dt.date.min)
+    newest = latest_day([point])
+    return oldest, newest if newest and newest >= oldest else None
+
+
 @require_safe
 @for_viewer
 def readings_csv(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
     """The readings of `?day=`, every version of them."""
     found = get_object_or_404(visible_points(viewer), pk=pk)
-    newest = latest_day([found])
+    oldest, newest = _bounds(viewer, found)
     if newest is None:
         return HttpResponse(csv_of([], found), content_type="text/csv; charset=utf-8")
-    day = chosen_day(request, newest).shown
+    day = chosen_day(request, newest, oldest).shown
     response = HttpResponse(csv_of(day_versions(found, day), found), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="readings-{found.pk}-{day}.csv"'
     return response

@@ -1,7 +1,7 @@
 """The start page: what this is for guests, "how am I doing?" for customers, the ways in for staff."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,6 +10,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from apps.accounting.selectors import dues
+from apps.accounts.choices import MemberState
+from apps.accounts.models import Membership
 from apps.accounts.permissions import Viewer
 from apps.assets.models import MarketArea, MeteringPoint
 from apps.metering.selectors import latest_day
@@ -19,7 +21,7 @@ from apps.portal.days import chosen_day
 from apps.portal.dues import balance_sentence, due_table
 from apps.portal.energy import energy_table, own_energy
 from apps.portal.lists import page_of, shown
-from apps.portal.selectors import last_settled_day, own_points
+from apps.portal.selectors import first_days, last_settled_day, own_points
 from apps.portal.today import charts, flow_picture, sentence, today
 from apps.web.pictures import bill_bar, day_chart, day_table, flow_diagram, flow_table
 from apps.web.pictures.flow import Flow, FlowDiagram, FlowNode
@@ -38,7 +40,8 @@ def start(request: HttpRequest) -> HttpResponse:
         return render(request, "portal/today.html", _dashboard(request, viewer, points))
     if viewer.staff_of or viewer.auditor_of:
         return render(request, "portal/staff.html")
-    return render(request, "portal/unconnected.html")
+    waiting = Membership.objects.filter(user_id=request.user.pk, state=MemberState.INVITED).select_related("party")
+    return render(request, "portal/unconnected.html", {"waiting": waiting})
 
 
 def _street() -> FlowDiagram:
@@ -70,10 +73,12 @@ def _dashboard(request: HttpRequest, viewer: Viewer, points: Sequence[MeteringPo
         "more_dues": max(0, len(items) - DUES_SHOWN),
     }
     newest = last_settled_day(area) or latest_day(here)
-    if newest is None:
+    first = first_days(viewer, here)
+    if newest is None or not first or newest < min(first.values()):
         return context
-    days = chosen_day(request, newest)
-    return context | {"days": days} | _day(area, here, days.shown)
+    days = chosen_day(request, newest, min(first.values()))
+    then = [point for point in here if point.pk in first and first[point.pk] <= days.shown]
+    return context | {"days": days} | _day(area, then, days.shown, first)
 
 
 @require_safe
@@ -99,12 +104,14 @@ def _areas(request: HttpRequest, points: Sequence[MeteringPoint]) -> tuple[Marke
     return areas[asked], [area for key, area in areas.items() if key != asked]
 
 
-def _day(area: MarketArea, points: Sequence[MeteringPoint], day: dt.date) -> dict[str, Any]:
+def _day(
+    area: MarketArea, points: Sequence[MeteringPoint], day: dt.date, first: Mapping[int, dt.date]
+) -> dict[str, Any]:
     shown = today(area, points, day)
     if shown is None:
         return {"waiting": True}
     flow = flow_picture(shown)
-    bill = bill_so_far(area, points, day)
+    bill = bill_so_far(area, points, day, first)
     return {
         "sentence": sentence(shown),
         "flow": flow_diagram(flow) if shown.made or shown.used else None,

@@ -1,0 +1,38 @@
+"""The consent of customers came later than memberships."""
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from apps.accounts.choices import MemberState
+from apps.accounts.models import Membership
+from apps.accounts.permissions import Viewer
+from tests.factories import CustomerFactory, MembershipFactory, UserFactory
+
+BEFORE = ("accounts", "0002_party_membership_partykey_and_more")
+# As a process of the version before writes one.
+OLD_INSERT = "INSERT INTO accounts_membership (user_id, party_id, role) VALUES (%s, %s, 'member') RETURNING id"
+
+
+def migrate(*targets: tuple[str, str]) -> None:
+    with connection.cursor() as cursor:
+        # Foreign keys are checked at the end of a transaction unless told otherwise; a table waits for that to change.
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    executor = MigrationExecutor(connection)
+    executor.migrate(targets or executor.loader.graph.leaf_nodes())
+
+
+@pytest.mark.django_db
+def test_who_acted_before_goes_on_and_what_the_old_version_adds_meanwhile_waits() -> None:
+    old = MembershipFactory.make()
+    customer, user = CustomerFactory.make(), UserFactory.make()
+    migrate(BEFORE)
+    migrate()
+    old.refresh_from_db()
+    assert (old.state, old.invited_at, old.own_household) == (MemberState.CONFIRMED, None, False)
+    assert old.party_id in Viewer(old.user).own
+    with connection.cursor() as cursor:
+        cursor.execute(OLD_INSERT, [user.pk, customer.pk])
+        (pk,) = cursor.fetchone()
+    assert Membership.objects.get(pk=pk).state == MemberState.INVITED
+    assert customer.pk not in Viewer(user).own
