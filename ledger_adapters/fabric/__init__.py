@@ -1,0 +1,1 @@
+"""Hyperledger Fabric: the ledger of several organisations, none of which can write alone."""

@@ -1,0 +1,118 @@
+"""The functions of the chaincode, by the first argument of a transaction.
+
+- `submit`: a batch; applies its commands and returns `SubmitResponse`. What was new in it goes out as an event.
+- `read`: concatenated state keys; returns `ReadResponse`.
+- `found`: a genesis record; writes it once and returns it. The same record again changes nothing.
+- `genesis`: returns the genesis record.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from evidence.abi import EncodingError
+from evidence.commands import Batch
+from evidence.keys import BadKey, PublicKey
+from ledger_adapters.contract import Code, Genesis, apply_batch, prepare
+from ledger_adapters.fabric.chaincode.messages import OutcomesEvent, ReadResponse, SubmitResponse, split_keys
+
+MOST_SECONDS_OFF = 60
+
+
+class Refused(Exception):
+    """The transaction is not endorsed; the message says why, without anything of its payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A transaction as its proposal asks for it; `time` is the proposal's, in UTC seconds."""
+
+    function: bytes
+    arguments: tuple[bytes, ...]
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is endorsed beside the writes. An empty event is none."""
+
+    payload: bytes
+    event: bytes = b""
+
+
+class State(Protocol):
+    """The ledger's state as one transaction sees it: reads do not see its own writes."""
+
+    async def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes | None]: ...
+
+    async def write(self, entries: Mapping[bytes, bytes]) -> None: ...
+
+
+async def invoke(call: Call, state: State, clock: Callable[[], float]) -> Answer:
+    """Run a transaction. Raises `Refused`; `clock` gives this organisation's own UTC seconds."""
+    match call.function, call.arguments:
+        case b"submit", (batch,):
+            return await _submit(batch, call.time, state, clock)
+        case b"read", (keys,):
+            return await _read(keys, state)
+        case b"found", (record,):
+            return await _found(record, state)
+        case b"genesis", ():
+            return Answer((await _genesis(state)).encode())
+    raise Refused("unknown function, or not its number of arguments")
+
+
+async def _submit(argument: bytes, time: int, state: State, clock: Callable[[], float]) -> Answer:
+    # The client sets the transaction's time; the ledger's time is only as good as this check of every organisation.
+    off = time - clock()
+    if abs(off) > MOST_SECONDS_OFF:
+        raise Refused(
+            f"the transaction's time is {off:+.0f} s off the clock of this organisation, "
+            f"{MOST_SECONDS_OFF} s are allowed"
+        )
+    try:
+        prepared = prepare(Batch.decode(argument))
+    except EncodingError:
+        raise Refused("the argument of submit is no batch") from None
+    # Sorted, so that every run of a batch asks the peer the same.
+    values = await state.read(sorted(prepared.reads))
+    if values[Genesis.key()] is None:
+        raise Refused("the ledger has no genesis record")
+    # On the event loop: in threads it was measured to make neither small transactions nor all together faster.
+    result = apply_batch(prepared, values, time)
+    await state.write(result.writes)
+    new = [outcome for outcome in result.outcomes if outcome.code is not Code.ALREADY_APPLIED]
+    event = OutcomesEvent.of(new).encode() if new else b""
+    return Answer(SubmitResponse.of(result.outcomes).encode(), event)
+
+
+async def _read(argument: bytes, state: State) -> Answer:
+    try:
+        keys = split_keys(argument)
+    except EncodingError as error:
+        raise Refused(f"the argument of read: {error}") from None
+    values = await state.read(keys)
+    return Answer(ReadResponse(tuple(values[key] or b"" for key in keys)).encode())
+
+
+async def _found(argument: bytes, state: State) -> Answer:
+    try:
+        genesis = Genesis.decode(argument)
+        genesis.utility.check_point()
+        PublicKey(genesis.community_algorithm, genesis.community_x, genesis.community_y).check_point()
+    except (EncodingError, BadKey):
+        raise Refused("the argument of found is no genesis record with two keys") from None
+    key = Genesis.key()
+    there = (await state.read([key]))[key]
+    if there is None:
+        await state.write({key: argument})
+    elif there != argument:
+        raise Refused("the ledger has another genesis record already")
+    return Answer(argument)
+
+
+async def _genesis(state: State) -> Genesis:
+    value = (await state.read([Genesis.key()]))[Genesis.key()]
+    if value is None:
+        raise Refused("the ledger has no genesis record")
+    return Genesis.decode(value)

@@ -1,0 +1,80 @@
+"""What the chaincode answers and announces, as canonical ABI. The field lists run in parallel."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Self
+
+from evidence.abi import DynamicBytes, EncodingError, FixedBytes, Integer, ListOf, Struct
+from evidence.commands.envelope import MOST_COMMANDS
+from ledger_adapters.contract import Code, Outcome
+
+EVENT = "outcomes"
+MOST_KEYS = 10_000
+
+_Ids = Annotated[tuple[bytes, ...], ListOf(FixedBytes(), MOST_COMMANDS)]
+_Codes = Annotated[tuple[int, ...], ListOf(Integer(32, False), MOST_COMMANDS)]
+_Times = Annotated[tuple[int, ...], ListOf(Integer(64, False), MOST_COMMANDS)]
+_Envelopes = Annotated[tuple[bytes, ...], ListOf(DynamicBytes(), MOST_COMMANDS)]
+_Values = Annotated[tuple[bytes, ...], ListOf(DynamicBytes(), MOST_KEYS)]
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitResponse(Struct):
+    """What `submit` returns: the outcome of each command of the batch, in their order."""
+
+    ids: _Ids
+    codes: _Codes
+    times: _Times
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome]) -> Self:
+        return cls(tuple(o.id for o in outcomes), tuple(int(o.code) for o in outcomes), tuple(o.time for o in outcomes))
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Without the envelopes, which the caller has."""
+        rows = zip(self.ids, self.codes, self.times, strict=True)
+        return tuple(Outcome(id, Code(code), time, b"") for id, code, time in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomesEvent(Struct):
+    """Payload of the event `outcomes`, of which a transaction has at most one: what was new in it, with envelopes."""
+
+    ids: _Ids
+    codes: _Codes
+    times: _Times
+    envelopes: _Envelopes
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome]) -> Self:
+        return cls(
+            tuple(o.id for o in outcomes),
+            tuple(int(o.code) for o in outcomes),
+            tuple(o.time for o in outcomes),
+            tuple(o.envelope for o in outcomes),
+        )
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        rows = zip(self.ids, self.codes, self.times, self.envelopes, strict=True)
+        return tuple(Outcome(id, Code(code), time, envelope) for id, code, time, envelope in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResponse(Struct):
+    """What `read` returns: the value of each key in their order, empty where there is none."""
+
+    values: _Values
+
+
+def join_keys(keys: Sequence[bytes]) -> bytes:
+    """The argument of `read`."""
+    return b"".join(keys)
+
+
+def split_keys(joined: bytes) -> list[bytes]:
+    """Raises `EncodingError` unless these are whole keys of 32 bytes, at most `MOST_KEYS`."""
+    if len(joined) % 32 or len(joined) > 32 * MOST_KEYS:
+        raise EncodingError(f"not 32-byte keys, or more than {MOST_KEYS} of them")
+    return [joined[at : at + 32] for at in range(0, len(joined), 32)]
