@@ -1,4 +1,4 @@
-# make install | demo | test | soak | lint | bench [ONLY=group] | conformance
+# make install | demo [LEDGER=quorum|fabric] | test | soak | lint | bench [ONLY=group] | conformance
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -13,7 +13,7 @@ install: .venv/installed
 	touch $@
 
 demo: install
-	$(BIN)/python manage.py demo
+	$(LEDGER:%=ENERGYMARKET_LEDGER=%) $(BIN)/python manage.py demo
 
 test: install
 	$(BIN)/pytest

@@ -1,6 +1,6 @@
 """The evidence bundle of an invoice: everything that its figures were made from, with the proofs, as canonical JSON.
 
-Sections: `document` and its `salt`; `ledger` with the commands and their inclusion in the log; `days` with the
+Sections: `document` and its `salt`; `ledger` with the commands and their proof, which says its kind; `days` with the
 settlement's allotments and rows; `batches` with signed readings. Nothing in it is taken on trust: every byte is bound
 by a hash, a signature or a recomputation, and surplus members are refused.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from evidence import canonical
 from evidence.canonical import decode_bytes, decode_int, encode_bytes, encode_int
+from evidence.ethereum.proof import LogPlace, ProvenBlock
 from evidence.merkle import Path
 from evidence.readings import LeafId, LeafValue, Statement
 from evidence.settlement import Allotment
@@ -24,7 +25,7 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class LoggedCommand:
-    """An applied command, as the ledger's log holds it."""
+    """An applied command, as an embedded ledger's log holds it."""
 
     index: int
     time: int
@@ -32,10 +33,24 @@ class LoggedCommand:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class EmbeddedLog:
+    """Commands, in ascending order, that lead through `path` to the root of `checkpoint`."""
+
+    kind = "embedded"
     checkpoint: str
     path: Path
     commands: tuple[LoggedCommand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QuorumLog:
+    """Blocks in the chain's order. The commands are in their logs."""
+
+    kind = "quorum"
+    blocks: tuple[ProvenBlock, ...]
+
+
+Log = EmbeddedLog | QuorumLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +116,37 @@ def dump(bundle: Bundle) -> bytes:
             "type": TYPE,
             "document": bundle.document,
             "salt": encode_bytes(bundle.salt),
-            "ledger": {
-                "checkpoint": bundle.log.checkpoint,
-                "path": _dump_path(bundle.log.path),
-                "commands": [
-                    {
-                        "index": encode_int(command.index),
-                        "time": encode_int(command.time),
-                        "envelope": encode_bytes(command.envelope),
-                    }
-                    for command in bundle.log.commands
-                ],
-            },
+            "ledger": _dump_log(bundle.log),
             "days": [_dump_day(day) for day in bundle.days],
             "batches": [_dump_batch(batch) for batch in bundle.batches],
         }
     )
+
+
+def _dump_log(log: Log) -> dict[str, Any]:
+    if isinstance(log, QuorumLog):
+        return {"kind": log.kind, "blocks": [_dump_block(block) for block in log.blocks]}
+    return {
+        "kind": log.kind,
+        "checkpoint": log.checkpoint,
+        "path": _dump_path(log.path),
+        "commands": [
+            {
+                "index": encode_int(command.index),
+                "time": encode_int(command.time),
+                "envelope": encode_bytes(command.envelope),
+            }
+            for command in log.commands
+        ],
+    }
+
+
+def _dump_block(block: ProvenBlock) -> dict[str, Any]:
+    return {
+        "header": encode_bytes(block.header),
+        "nodes": [encode_bytes(node) for node in block.nodes],
+        "logs": [{"transaction": encode_int(log.transaction), "index": encode_int(log.index)} for log in block.logs],
+    }
 
 
 def _dump_path(path: Path) -> dict[str, Any]:
@@ -219,6 +249,13 @@ def _int(at: str, value: Any) -> int:
         raise BundleError(f"{at}: {error}") from None
 
 
+def _natural(at: str, value: Any) -> int:
+    number = _int(at, value)
+    if number < 0:
+        raise BundleError(f"{at}: the number is negative")
+    return number
+
+
 def _struct(at: str, record: Any, value: Any) -> Any:
     try:
         return record.decode(_any_bytes(at, value))
@@ -235,7 +272,18 @@ def _path(at: str, value: Any) -> Path:
 
 
 def _log(value: Any) -> Log:
-    members = _object("ledger", value, "checkpoint", "path", "commands")
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if kind == EmbeddedLog.kind:
+        return _embedded_log(value)
+    if kind == QuorumLog.kind:
+        members = _object("ledger", value, "kind", "blocks")
+        blocks = _list("ledger.blocks", members["blocks"])
+        return QuorumLog(tuple(_block(f"ledger.blocks[{i}]", block) for i, block in enumerate(blocks)))
+    raise BundleError(f"ledger.kind: nobody knows ledgers of kind {kind!r}")
+
+
+def _embedded_log(value: Any) -> EmbeddedLog:
+    members = _object("ledger", value, "kind", "checkpoint", "path", "commands")
     if not isinstance(members["checkpoint"], str):
         raise BundleError("ledger.checkpoint: text is expected")
     commands = []
@@ -249,7 +297,24 @@ def _log(value: Any) -> Log:
                 _any_bytes(f"{at}.envelope", command["envelope"]),
             )
         )
-    return Log(members["checkpoint"], _path("ledger.path", members["path"]), tuple(commands))
+    return EmbeddedLog(members["checkpoint"], _path("ledger.path", members["path"]), tuple(commands))
+
+
+def _block(at: str, value: Any) -> ProvenBlock:
+    members = _object(at, value, "header", "nodes", "logs")
+    nodes = _list(f"{at}.nodes", members["nodes"])
+    logs = []
+    for i, item in enumerate(_list(f"{at}.logs", members["logs"])):
+        place = f"{at}.logs[{i}]"
+        log = _object(place, item, "transaction", "index")
+        logs.append(
+            LogPlace(_natural(f"{place}.transaction", log["transaction"]), _natural(f"{place}.index", log["index"]))
+        )
+    return ProvenBlock(
+        _any_bytes(f"{at}.header", members["header"]),
+        tuple(_any_bytes(f"{at}.nodes[{i}]", node) for i, node in enumerate(nodes)),
+        tuple(logs),
+    )
 
 
 def _day(at: str, value: Any) -> SettledDay:

@@ -14,6 +14,7 @@ from evidence.abi import U8, Bytes32, Struct
 from evidence.hashing import tagged
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+SECP256K1_PRIME = 2**256 - 2**32 - 977
 SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _PREHASHED = ec.ECDSA(Prehashed(SHA256()))
 
@@ -74,11 +75,16 @@ def _load(key: PublicKey) -> ec.EllipticCurvePublicKey | coincurve.PublicKey:
 
 
 def is_canonical(algorithm: int, signature: bytes) -> bool:
-    """64 bytes with r in 1..n-1 and s in 1..n/2."""
+    """64 bytes with r in 1..n-1 and s in 1..n/2.
+
+    On secp256k1 such an r as two points can have, one beyond the order, is refused too: an EVM recovers only one.
+    """
     if len(signature) != 64 or algorithm not in ORDERS:
         return False
     order = ORDERS[Algorithm(algorithm)]
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    if algorithm == Algorithm.SECP256K1 and r < SECP256K1_PRIME - SECP256K1_ORDER:
+        return False
     return 0 < r < order and 0 < s <= order // 2
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from evidence import eip712
+from evidence.ethereum.proof import ProvenBlock
+from evidence.keys import PublicKey
 from evidence.merkle import Path
+from evidence.trust import Trust
 from ledger_adapters.contract import Genesis, Outcome
 
 
@@ -73,6 +76,16 @@ class LogProof:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainProof:
+    """Proof from a chain with an EVM: blocks in the chain's order. Their logs hold the events."""
+
+    blocks: tuple[ProvenBlock, ...]
+
+
+Proof = LogProof | ChainProof
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """`size`: how many entries the ledger has, or blocks; `time`: its time in UTC seconds."""
 
@@ -94,6 +107,10 @@ class LedgerAdapter(ABC):
     @abstractmethod
     def from_options(cls, alias: str, options: Mapping[str, Any]) -> Self:
         """Make the adapter from its `OPTIONS`. Raises `Misconfigured`, naming the setting."""
+
+    @abstractmethod
+    def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
+        """Set the ledger up and write its first record. One that is there already is returned as it is."""
 
     @abstractmethod
     def genesis(self) -> Genesis:
@@ -146,8 +163,15 @@ class LedgerAdapter(ABC):
         """
 
     @abstractmethod
-    def prove(self, ids: Iterable[bytes]) -> LogProof:
-        """Proof that these commands were applied. Raises `KeyError` for an id that was not."""
+    def prove(self, ids: Iterable[bytes]) -> Proof:
+        """Proof that these commands were applied, for readers who have nothing but what `trust` says.
+
+        Raises `KeyError` for an id that was not applied.
+        """
+
+    @abstractmethod
+    def trust(self) -> Trust:
+        """What proofs are checked against from now on. It must reach their readers by another way."""
 
     @abstractmethod
     def health(self) -> Health:

@@ -43,6 +43,8 @@ class Action(StrEnum):
     RUN_SETTLEMENT = "run settlement"
     RUN_BILLING = "run billing"
     VIEW_LEDGER = "view ledger"
+    SIGN_COMMAND = "sign a command"
+    OPERATE_LEDGER = "operate the ledger"
     VIEW_PARTY = "view party"
     VIEW_MEMBERS = "view members"
     DECIDE_MEMBER = "decide on a member"
@@ -63,6 +65,8 @@ RULES: dict[Action, frozenset[Relation]] = {
     Action.RUN_SETTLEMENT: frozenset({_STAFF}),
     Action.RUN_BILLING: frozenset({_STAFF}),
     Action.VIEW_LEDGER: frozenset({_STAFF, _AUDITOR}),
+    Action.SIGN_COMMAND: frozenset({_OWN}),
+    Action.OPERATE_LEDGER: frozenset({_STAFF}),
     Action.VIEW_PARTY: frozenset({_OWN, _STAFF, _AUDITOR}),
     Action.VIEW_MEMBERS: frozenset({_OWN}),
     Action.DECIDE_MEMBER: frozenset({_OWN, Relation.ADDRESSEE}),

@@ -8,8 +8,11 @@ class BillingConfig(AppConfig):
     verbose_name = _("Billing")
 
     def ready(self) -> None:
-        # Consumers need the models, which are there only now.
+        # Consumers and reconcilers need the models, which are there only now.
         from apps.billing.consumer import CONSUMER
+        from apps.billing.reconciler import RECONCILER
         from apps.ledger.consumers import register_consumer
+        from apps.ledger.reconcilers import register_reconciler
 
         register_consumer(CONSUMER)
+        register_reconciler(RECONCILER)

@@ -2,21 +2,19 @@
 
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
+from apps.ledger.catalogue import kind_name
 from apps.ledger.messages import reason
 from apps.ledger.models import Attempt, Command, Cursor, Event, Lane, Stream, Transaction
+from apps.ledger.services.figures import figures
 from apps.ledger.services.streams import resume
-from evidence.commands.kinds import KINDS
 
 M = TypeVar("M", bound=Model)
-
-
-def _kind_name(kind: int) -> str:
-    return KINDS[kind].__name__ if kind in KINDS else str(kind)
 
 
 class LookOnly(admin.ModelAdmin[M]):
@@ -51,13 +49,20 @@ class StreamAdmin(LookOnly[Stream]):
 
     @admin.display(description=_("stopped by"), empty_value="")
     def stopped_by(self, stream: Stream) -> str | None:
-        return _kind_name(stream.parked_by.kind) if stream.parked_by else None
+        return kind_name(stream.parked_by.kind) if stream.parked_by else None
 
 
 @admin.register(Lane)
 class LaneAdmin(LookOnly[Lane]):
-    list_display = ("__str__", "token", "leased_until")
+    """Its list stands under the figures of all ledgers."""
+
+    change_list_template = "admin/ledger/lanes.html"
+    list_display = ("__str__", "conflicts", "token", "leased_until")
     list_filter = ("ledger",)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        found = [figures(ledger) for ledger in settings.LEDGERS]
+        return super().changelist_view(request, {"figures": found, **(extra_context or {})})
 
 
 @admin.register(Transaction)
@@ -95,7 +100,7 @@ class CommandAdmin(LookOnly[Command]):
 
     @admin.display(description=_("kind"), ordering="kind")
     def kind_name(self, command: Command) -> str:
-        return _kind_name(command.kind)
+        return kind_name(command.kind)
 
     @admin.display(description=_("refused because"), empty_value="")
     def outcome(self, command: Command) -> str | None:
@@ -113,7 +118,7 @@ class EventAdmin(LookOnly[Event]):
 
     @admin.display(description=_("kind"), ordering="kind")
     def kind_name(self, event: Event) -> str:
-        return _kind_name(event.kind)
+        return kind_name(event.kind)
 
 
 @admin.register(Cursor)

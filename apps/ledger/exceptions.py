@@ -7,3 +7,7 @@ class Refused(Exception):
     def __init__(self, code: Code) -> None:
         super().__init__(code.name)
         self.code = code
+
+
+class NotTaken(Exception):
+    """No app takes commands of this kind from outside; see `apps.ledger.intake`."""

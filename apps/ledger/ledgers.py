@@ -1,6 +1,9 @@
 """The ledgers of `LEDGERS`, one adapter per alias and process."""
 
+import json
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -19,4 +22,17 @@ def get_ledger(alias: str = DEFAULT) -> LedgerAdapter:
     except KeyError:
         raise ImproperlyConfigured(f"LEDGERS has no ledger named {alias!r}") from None
     backend: type[LedgerAdapter] = import_string(configured["BACKEND"])
-    return backend.from_options(alias, configured.get("OPTIONS", {}))
+    return backend.from_options(alias, {**configured.get("OPTIONS", {}), **_options_of(configured)})
+
+
+def _options_of(configured: Mapping[str, Any]) -> dict[str, Any]:
+    path = configured.get("OPTIONS_FILE")
+    if path is None:
+        return {}
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ImproperlyConfigured(f"ENERGYMARKET_LEDGER_OPTIONS: {path}: {error}") from None
+    if not isinstance(options, dict):
+        raise ImproperlyConfigured(f"ENERGYMARKET_LEDGER_OPTIONS: {path} holds no JSON object")
+    return options

@@ -20,9 +20,11 @@ def typed_data(domain: eip712.Domain, command: Command) -> dict[str, Any]:
         "after": _hex(command.after),
         "validUntil": str(command.valid_until),
     }
-    types = {
-        eip712.camel(member): kind.name for member, kind in zip(shape.names, shape.types, strict=True)
-    } | {"nonce": "bytes32", "after": "bytes32", "validUntil": "uint64"}
+    types = {eip712.camel(member): kind.name for member, kind in zip(shape.names, shape.types, strict=True)} | {
+        "nonce": "bytes32",
+        "after": "bytes32",
+        "validUntil": "uint64",
+    }
     domain_types, domain_values = _domain(domain)
     return {
         "types": {"EIP712Domain": _members(domain_types), name: _members(types)},

@@ -8,8 +8,12 @@ class OffersConfig(AppConfig):
     verbose_name = _("Sale offers and purchases")
 
     def ready(self) -> None:
-        # Consumers need the models, which are there only now.
+        # Consumers and reconcilers need the models, which are there only now.
         from apps.ledger.consumers import register_consumer
+        from apps.ledger.reconcilers import register_reconciler
         from apps.offers.consumer import CONSUMER
+        from apps.offers.reconciler import RECONCILERS
 
         register_consumer(CONSUMER)
+        for reconciler in RECONCILERS:
+            register_reconciler(reconciler)

@@ -2,57 +2,53 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Q
 from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from apps.ledger.choices import CommandState
-from apps.ledger.ledgers import get_ledger
-from apps.ledger.models import LANES, Attempt, Command, Cursor, Lane, Stream
-from apps.ledger.services.status import Status, standing_of, status
+from apps.ledger.models import Attempt, Stream
+from apps.ledger.services.figures import Figures, figures
+from apps.ledger.services.status import standing_of
 from apps.portal.records import kind_title, short
 from apps.web.components import Column, Table
 from apps.web.formatting import decimal_text
-from ledger_adapters.exceptions import LedgerError
 
 ROWS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`status` is None, with a `failure`, while the ledger cannot be reached."""
+    """`waiting_since`: for how long the oldest command has been waiting, empty when none waits."""
 
-    ledger: str
-    backend: str
-    status: Status | None
-    failure: str
+    figures: Figures
     readers: Table
     lanes: Table
     parked: Table | None
     attempts: Table | None
     waiting_since: str
 
+    @property
+    def fails(self) -> bool:
+        """Whether what was tried last in some lane failed, and nothing has worked there since."""
+        return any(lane.last_failure and not lane.over for lane in self.figures.lanes)
+
 
 def overviews(aliases: Iterable[str]) -> Iterator[Overview]:
     for alias in aliases:
-        found, failure = None, ""
-        try:
-            found = status(alias)
-        except LedgerError as error:
-            failure = str(error) or _("The ledger does not answer.")
+        found = figures(alias)
+        waiting = found.waiting_seconds
         yield Overview(
-            alias,
-            type(get_ledger(alias)).__name__,
             found,
-            failure,
-            _readers(alias, found),
-            _lanes(alias),
+            _readers(found),
+            _lanes(found),
             _parked(alias),
             _attempts(alias),
-            _waiting_since(alias),
+            "" if waiting is None else _ago(timezone.now() - timedelta(seconds=waiting)),
         )
 
 
@@ -64,53 +60,36 @@ def _ago(instant: object) -> str:
     return timesince(instant, timezone.now(), depth=1)  # type: ignore[arg-type]
 
 
-def _waiting_since(alias: str) -> str:
-    """How long the oldest command has been waiting; empty when none waits."""
-    waiting = Command.objects.filter(stream__ledger=alias, state__in=[CommandState.QUEUED, CommandState.SENT])
-    oldest = waiting.filter(stream__parked_by=None).aggregate(oldest=Min("created_at"))["oldest"]
-    return _ago(oldest) if oldest else ""
-
-
-def _readers(alias: str, found: Status | None) -> Table:
+def _readers(found: Figures) -> Table:
     """How far each reader of the events has come."""
     columns = (Column(_("Reader")), Column(_("Next entry"), numeric=True), Column(_("Behind"), numeric=True))
     rows = tuple(
-        (
-            cursor.reader,
-            _number(cursor.position),
-            _number(max(0, found.size - cursor.position)) if found else "",
-        )
-        for cursor in Cursor.objects.filter(ledger=alias).order_by("reader")
+        (reader.name, _number(reader.position), "" if reader.behind is None else _number(reader.behind))
+        for reader in found.readers
     )
     return Table(_("Who listens, and how far each has come"), columns, rows)
 
 
-def _lanes(alias: str) -> Table:
-    waiting = Q(commands__state=CommandState.QUEUED, parked_by=None)
-    per_lane = Stream.objects.filter(ledger=alias).values("lane").order_by("lane")
-    counts = {
-        row["lane"]: row
-        for row in per_lane.annotate(
-            streams=Count("pk", distinct=True),
-            queued=Count("commands", filter=waiting),
-            sent=Count("commands", filter=Q(commands__state=CommandState.SENT)),
-        )
-    }
-    leases = {lane.number: lane for lane in Lane.objects.filter(ledger=alias)}
+def _lanes(found: Figures) -> Table:
     columns = (
         Column(_("Lane")),
         Column(_("Streams"), numeric=True),
         Column(_("Queued"), numeric=True),
         Column(_("Sent"), numeric=True),
+        Column(_("Conflicts in a row"), numeric=True),
         Column(_("Worker")),
+        Column(_("Last failure")),
     )
-    rows = []
-    for number in range(LANES):
-        row, lane = counts.get(number), leases.get(number)
-        busy = lane is not None and lane.leased_until is not None and lane.leased_until > timezone.now()
-        numbers = [_number(row[name]) if row else "0" for name in ("streams", "queued", "sent")]
-        rows.append((str(number), *numbers, _("at work") if busy else _("free")))
-    return Table(_("Lanes, each pushed by one worker at a time"), columns, tuple(rows))
+    rows = tuple(
+        (
+            str(lane.number),
+            *(_number(value) for value in (lane.streams, lane.queued, lane.sent, lane.conflicts)),
+            _("at work") if lane.at_work else _("free"),
+            lane.last_failure,
+        )
+        for lane in found.lanes
+    )
+    return Table(_("Lanes, each pushed by one worker at a time"), columns, rows)
 
 
 def _parked(alias: str) -> Table | None:

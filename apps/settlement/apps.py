@@ -8,8 +8,11 @@ class SettlementConfig(AppConfig):
     verbose_name = _("Settlement")
 
     def ready(self) -> None:
-        # Consumers need the models, which are there only now.
+        # Consumers and reconcilers need the models, which are there only now.
         from apps.ledger.consumers import register_consumer
+        from apps.ledger.reconcilers import register_reconciler
         from apps.settlement.consumer import CONSUMER
+        from apps.settlement.reconciler import RECONCILER
 
         register_consumer(CONSUMER)
+        register_reconciler(RECONCILER)

@@ -101,6 +101,19 @@ class Description:
     orderer: Orderer
     organisations: dict[str, Organisation]
 
+    def options(self, organisation: str) -> dict[str, str]:
+        """What a Fabric ledger of `LEDGERS` has to know of the network, for a client of an organisation."""
+        own = self.organisations[organisation]
+        return {
+            "ADDRESS": own.gateway,
+            "CHANNEL": self.channel,
+            "CHAINCODE": self.chaincode,
+            "MSP_ID": own.msp_id,
+            "CERTIFICATE": own.client_certificate,
+            "PRIVATE_KEY": own.client_key,
+            "TLS_CA": own.tls_roots,
+        }
+
     @classmethod
     def from_file(cls, path: Path) -> "Description":
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -706,6 +719,7 @@ def main() -> None:
     for command, meaning in (
         ("start", "start all; make the network first where there is none"),
         ("stop", "stop all"),
+        ("options", "print what ENERGYMARKET_LEDGER_OPTIONS has to hold for the utility on this network"),
         ("status", "say what runs"),
         ("deploy", "deploy the chaincode of this working copy as the next version"),
         ("restart", "stop and start one process"),
@@ -724,6 +738,8 @@ def main() -> None:
                 print(f"started in {time.monotonic() - begun:.1f} s; {network.folder / 'network.json'} says where")
             case "restart" | "kill":
                 getattr(network, options.command)(options.name)
+            case "options":
+                print(json.dumps(network.description.options("utility"), indent=2))
             case "stop" | "deploy":
                 getattr(network, options.command)()
             case "status":

@@ -224,6 +224,14 @@ class Network:
     def log(self, node: Node) -> Path:
         return self.folder / "logs" / f"{node.name}.log"
 
+    def options(self) -> dict[str, Any]:
+        """What a Quorum ledger of `LEDGERS` has to know of the network."""
+        return {
+            "RPC": [node.rpc for node in self.nodes],
+            "CHAIN_ID": self.settings.chain_id,
+            "GAS_PRICE": self.settings.gas_price,
+        }
+
     def sender_keys(self) -> list[str]:
         """The secret keys of the accounts that own ether from the start, 64 hexadecimal digits each."""
         return [path.read_text(encoding="ascii") for path in self._sender_files()]
@@ -461,6 +469,7 @@ def arguments() -> argparse.ArgumentParser:
     start.add_argument(
         "--permissioned", dest="is_permissioned", action="store_true", help="connect to listed nodes only"
     )
+    command("options", "print what ENERGYMARKET_LEDGER_OPTIONS has to hold for this network")
     command("stop", "stop all nodes")
     command("status", "show how each node is doing")
     for name, text in (
@@ -500,6 +509,9 @@ def run(command: str, folder: Path, given: dict[str, Any]) -> None:
             Network.load(folder).permit(given["node"], command == "permit")
         case "kill" | "restart" | "join":
             getattr(Network.load(folder), command)(given["node"])
+        case "options":
+            print(json.dumps(Network.load(folder).options(), indent=2))
+            return
         case "stop":
             Network.load(folder).stop()
     show(Network.load(folder).status())

@@ -114,18 +114,32 @@ CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "web_cache"},
 }
 
-# Ledgers by name, as CACHES does for caches.
-LEDGERS: dict[str, dict[str, Any]] = {
-    "default": {
+# Ledgers by name, as CACHES does for caches. What is in OPTIONS_FILE comes on top of OPTIONS.
+LEDGER = ENVIRONMENT.ledger
+LEDGER_KEYS = DATA_DIR / "keys" / "default"
+LEDGER_OPTIONS = ENVIRONMENT.ledger_options or DATA_DIR / "ledger" / "options.json"
+_LEDGERS: dict[str, dict[str, Any]] = {
+    "embedded": {
         "BACKEND": "ledger_adapters.embedded.adapter.EmbeddedLedger",
         "OPTIONS": {
             "STORE": "postgres",
             "DATABASE_URL": DATABASE_URL,
             "SCHEMA": "ledger_default",
-            "KEYS": DATA_DIR / "keys" / "default",
+            "KEYS": LEDGER_KEYS,
         },
     },
+    "quorum": {
+        "BACKEND": "ledger_adapters.quorum.adapter.QuorumLedger",
+        "OPTIONS": {"KEYS": LEDGER_KEYS, "DEPLOYMENT": DATA_DIR / "ledger" / "address"},
+        "OPTIONS_FILE": LEDGER_OPTIONS,
+    },
+    "fabric": {
+        "BACKEND": "ledger_adapters.fabric.adapter.FabricLedger",
+        "OPTIONS": {"KEYS": LEDGER_KEYS},
+        "OPTIONS_FILE": LEDGER_OPTIONS,
+    },
 }
+LEDGERS: dict[str, dict[str, Any]] = {"default": _LEDGERS[LEDGER]}
 
 # --- people -----------------------------------------------------------------------------------------------------------
 
@@ -215,7 +229,7 @@ SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_SSL_REDIRECT = HTTPS
 # Asked from inside, by plain HTTP.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS

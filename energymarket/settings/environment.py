@@ -45,6 +45,9 @@ class Environment(BaseSettings):
     database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
     redis_url: SecretStr | None = Field(default=None, validation_alias="REDIS_URL")
 
+    ledger: Literal["embedded", "quorum", "fabric"] = "embedded"
+    ledger_options: Path | None = None  # a JSON file with the OPTIONS of a Quorum or Fabric ledger
+
     language: Literal["en", "de", "es"] = "en"
     email_verification: Literal["mandatory", "optional", "none"] = "mandatory"
     email_host: str | None = None  # without it, mail is printed to standard output

@@ -6,6 +6,7 @@ from evidence.commands.envelope import (
     CommandError,
     Envelope,
     batch_digest,
+    parse,
     sign_digest,
     wallet_digest,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "Envelope",
     "Fields",
     "batch_digest",
+    "parse",
     "sign_digest",
     "wallet_digest",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 from evidence import eip712
@@ -57,7 +58,7 @@ class Envelope(Struct):
         return tagged("em/id/1", _Header(self.version, self.kind, self.market, self.nonce).encode() + self.fields)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Command:
     """A command with its fields read. `signatures` are (key id, 64 bytes) in the order of the kind's signers."""
 
@@ -68,7 +69,7 @@ class Command:
     valid_until: int = 0
     signatures: tuple[tuple[bytes, bytes], ...] = ()
 
-    @property
+    @cached_property
     def id(self) -> bytes:
         header = _Header(VERSION, self.fields.KIND, self.market, self.nonce)
         return tagged("em/id/1", header.encode() + self.fields.encode())
@@ -110,6 +111,14 @@ class Command:
         return cls(envelope.market, envelope.nonce, fields, envelope.after, envelope.valid_until, signatures)
 
 
+def parse(content: bytes) -> Command | None:
+    """The command on the wire, None for bytes that are none."""
+    try:
+        return Command.from_bytes(content)
+    except CommandError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Batch(Struct):
     """Commands in their order with the operator's signature over their ids; without one when it is empty."""
@@ -128,6 +137,7 @@ def wallet_digest(domain: eip712.Domain, command: Command) -> bytes:
     return eip712.digest(domain, command.fields, command.nonce, command.after, command.valid_until)
 
 
-def batch_digest(ledger: bytes, ids: Sequence[bytes]) -> bytes:
-    """What the operator signs once per batch."""
-    return tagged("em/batch/1", ledger + b"".join(ids))
+def batch_digest(ledger: bytes, commands: Sequence[Command | None]) -> bytes:
+    """What the operator signs once per batch: every command as its own signer would, zero for bytes that are none."""
+    digests = [sign_digest(ledger, command) if command else ZERO for command in commands]
+    return tagged("em/batch/1", ledger + b"".join(digests))

@@ -6,7 +6,7 @@ from typing import Any
 
 from evidence import eip712
 from evidence.abi import EncodingError
-from evidence.commands import Batch, Command, CommandError, batch_digest, sign_digest, wallet_digest
+from evidence.commands import Batch, Command, batch_digest, parse, sign_digest, wallet_digest
 from evidence.hashing import ZERO
 from ledger_adapters.contract import auctions, metering, offers, registry, settlement
 from ledger_adapters.contract.errors import Code, ContractError
@@ -52,7 +52,7 @@ def domain_of(command: Command) -> bytes:
 
 
 def prepare(batch: Batch) -> Prepared:
-    commands = tuple(_decode(envelope) for envelope in batch.envelopes)
+    commands = tuple(parse(envelope) for envelope in batch.envelopes)
     reads = {Genesis.key()}
     for command in commands:
         if command is not None:
@@ -61,13 +61,6 @@ def prepare(batch: Batch) -> Prepared:
             if command.after != ZERO:
                 reads.add(AppliedId.key(command.after))
     return Prepared(batch, commands, frozenset(reads))
-
-
-def _decode(envelope: bytes) -> Command | None:
-    try:
-        return Command.from_bytes(envelope)
-    except CommandError:
-        return None
 
 
 def apply_batch(
@@ -79,8 +72,8 @@ def apply_batch(
     `domain` is what wallets sign in, where that is more than the ledger's id.
     """
     genesis = _genesis(values)
-    ids = [command.id if command else ZERO for command in prepared.commands]
-    by_utility = genesis.utility.verifies(batch_digest(genesis.ledger, ids), prepared.batch.signature)
+    digest = batch_digest(genesis.ledger, prepared.commands)
+    by_utility = genesis.utility.verifies(digest, prepared.batch.signature)
     return _apply_all(prepared, values, genesis, domain or eip712.Domain(genesis.ledger), by_utility, now)
 
 

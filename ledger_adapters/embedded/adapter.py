@@ -1,5 +1,6 @@
 """The embedded ledger as an adapter."""
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,11 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evidence.abi import U32, U64, Bytes32, EncodingError, Struct
 from evidence.checkpoint import Checkpoint, origin, sign
-from evidence.commands import Batch, Command, batch_digest
+from evidence.commands import Batch, batch_digest, parse
 from evidence.hashing import tagged
 from evidence.journal import Entry, envelope_digest
 from evidence.keys import PublicKey, Signer, SoftwareKey
 from evidence.merkle import path_through
+from evidence.trust import EmbeddedTrust
 from ledger_adapters.base import LANE, Event, Health, Lane, LedgerAdapter, Limits, LogProof, Page, Transaction
 from ledger_adapters.contract import Code, Genesis, Outcome, Prepared, apply_batch, prepare
 from ledger_adapters.embedded import log
@@ -33,6 +35,7 @@ class _StoredOutcome(Struct):
 
 
 _STORED = 96
+_NONCE = 32
 
 
 def _transaction_id(payload: bytes) -> bytes:
@@ -50,7 +53,8 @@ class _Waiting:
 class EmbeddedLedger(LedgerAdapter):
     """A journal under one operator. Every proof from it says so.
 
-    `operator` signs batches, `checkpoint_key` signs the log; `clock` gives UTC seconds.
+    `operator` signs batches, None where others' commands are only relayed; `checkpoint_key` signs the log; `clock`
+    gives UTC seconds.
     """
 
     limits = Limits(commands=1_000, bytes=4_000_000)
@@ -59,7 +63,7 @@ class EmbeddedLedger(LedgerAdapter):
         self,
         alias: str,
         store: Store,
-        operator: Signer,
+        operator: Signer | None,
         checkpoint_key: Ed25519PrivateKey,
         clock: Callable[[], int] = lambda: int(time.time()),
     ) -> None:
@@ -99,7 +103,9 @@ class EmbeddedLedger(LedgerAdapter):
             self._store.create()
 
     def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
-        """Write the genesis record into an empty ledger. One that is there already is returned as it is."""
+        if self._operator is None:
+            raise Misconfigured(f"ledger {self.alias!r} is only relayed to: its operator has to found it")
+        self.create()
         utility = self._operator.public_key
         genesis = Genesis(
             ledger, market, utility.algorithm, utility.x, utility.y, community.algorithm, community.x, community.y
@@ -123,9 +129,10 @@ class EmbeddedLedger(LedgerAdapter):
         return sign(Checkpoint(origin(ledger), size, root), self._checkpoint_key)
 
     def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
-        ids = [Command.from_bytes(envelope).id for envelope in envelopes]
-        signature = self._operator.sign(batch_digest(self.genesis().ledger, ids))
-        payload = Batch(tuple(envelopes), signature).encode()
+        commands = [parse(envelope) for envelope in envelopes]
+        signature = self._operator.sign(batch_digest(self.genesis().ledger, commands)) if self._operator else b""
+        # As on other ledgers, the same commands in another transaction are another try.
+        payload = secrets.token_bytes(_NONCE) + Batch(tuple(envelopes), signature).encode()
         return Transaction(_transaction_id(payload), payload)
 
     def submit(self, transaction: Transaction) -> None:
@@ -144,7 +151,7 @@ class EmbeddedLedger(LedgerAdapter):
         if transaction.id != _transaction_id(transaction.payload):
             raise Rejected("the transaction's id is not that of its bytes")
         try:
-            return prepare(Batch.decode(transaction.payload))
+            return prepare(Batch.decode(transaction.payload[_NONCE:]))
         except EncodingError as error:
             raise Rejected(f"the transaction holds no batch: {error}") from None
 
@@ -228,6 +235,10 @@ class EmbeddedLedger(LedgerAdapter):
                 lambda start, end: log.subtree(reader, start, end), head.size, [event.position for event in events]
             )
         return LogProof(head.checkpoint, path, tuple(events))
+
+    def trust(self) -> EmbeddedTrust:
+        genesis = self.genesis()
+        return EmbeddedTrust(genesis.ledger, genesis.market, self.checkpoint_public_key)
 
     def _head(self, reader: Reader) -> Head:
         head = reader.head()

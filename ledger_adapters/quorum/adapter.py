@@ -16,19 +16,21 @@ from web3.middleware import ExtraDataToPOAMiddleware
 from web3.types import FilterParams, TxParams, TxReceipt
 
 from evidence import eip712
-from evidence.commands import Batch, Command, batch_digest
+from evidence.commands import Batch, batch_digest, parse
 from evidence.keys import PublicKey, Signer
-from ledger_adapters.base import LANE, Event, Health, Lane, LedgerAdapter, Limits, LogProof, Page, Transaction
+from evidence.trust import QuorumTrust
+from ledger_adapters.base import LANE, ChainProof, Event, Health, Lane, LedgerAdapter, Limits, Page, Transaction
 from ledger_adapters.contract import Genesis, Outcome
 from ledger_adapters.exceptions import Conflict, Misconfigured, Rejected, Reorganised, Transient
 from ledger_adapters.keys import KeyFolder
+from ledger_adapters.quorum import proofs
 from ledger_adapters.quorum.market import Market, deploy
 from ledger_adapters.quorum.nodes import Access, Nodes
 
 SENDERS = 8
 POSITIONS = 1 << 32  # per block
 MOST_BLOCKS = 10_000
-POLL = 0.1  # seconds
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2  # seconds
 GAS_OF_BATCH = 1_000_000
 GAS_OF_CREATION = 30_000_000
 # An envelope costs two words in the call data besides its own; the call itself about a thousand bytes.
@@ -63,6 +65,7 @@ class Options:
     block_gas: int = 400_000_000
     transaction_bytes: int = 64 * 1024
     wait: float = 15.0
+    operator: bool = True
     access: Access = ACCESS
 
     @classmethod
@@ -80,6 +83,7 @@ class Options:
             "BLOCK_GAS": int,
             "TRANSACTION_BYTES": int,
             "WAIT": float,
+            "OPERATOR": bool,
         }
         access = {"TIMEOUT": float, "CA": Path, "TOKEN_FILE": Path}
         if surplus := set(options) - {"RPC", *kinds, *access}:
@@ -104,11 +108,14 @@ class Options:
 
 
 class QuorumLedger(LedgerAdapter):
-    """The market's contract on a chain. Each lane has a sender key of its own; the operator's key signs the batches."""
+    """The market's contract on a chain. Each lane has a sender key of its own.
+
+    The operator's key signs the batches; without one, as at the community's, others' commands are only relayed.
+    """
 
     is_remote = True
 
-    def __init__(self, alias: str, options: Options, operator: Signer, senders: Sequence[LocalAccount]) -> None:
+    def __init__(self, alias: str, options: Options, operator: Signer | None, senders: Sequence[LocalAccount]) -> None:
         super().__init__(alias)
         self.options = options
         self.operator = operator
@@ -127,22 +134,23 @@ class QuorumLedger(LedgerAdapter):
         chosen = Options.read(alias, options)
         keys = KeyFolder(chosen.keys)
         senders = [Account.from_key(keys.secp256k1(f"sender-{number}").secret) for number in range(SENDERS)]
-        return cls(alias, chosen, keys.signer("operator"), senders)
+        return cls(alias, chosen, keys.signer("operator") if chosen.operator else None, senders)
 
     # What it stands on
 
     def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
-        """Put the market on the chain, if it is not there yet. The address is written to `DEPLOYMENT`."""
+        """The address of the new market is written to `DEPLOYMENT`."""
         path = self.options.deployment
-        if self.options.contract or (path is not None and path.exists()):
+        if self.options.contract or path is None or path.exists():
             return self.genesis()
+        if self.operator is None:
+            raise Misconfigured("OPERATOR: whoever only relays cannot found a market")
         utility = self.operator.public_key
         genesis = Genesis(
             ledger, market, utility.algorithm, utility.x, utility.y, community.algorithm, community.x, community.y
         )
         self._check_chain()
         address = deploy(self.w3, genesis, self._create)
-        assert path is not None  # noqa: S101 Options.read
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(address + "\n", encoding="ascii")
         return self.genesis()
@@ -195,8 +203,9 @@ class QuorumLedger(LedgerAdapter):
     # Sending
 
     def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
-        ids = [Command.from_bytes(envelope).id for envelope in envelopes]
-        batch = Batch(tuple(envelopes), self.operator.sign(batch_digest(self.genesis().ledger, ids)))
+        commands = [parse(envelope) for envelope in envelopes]
+        signature = self.operator.sign(batch_digest(self.genesis().ledger, commands)) if self.operator else b""
+        batch = Batch(tuple(envelopes), signature)
         sender = self.senders[lane.number % len(self.senders)]
         gas = GAS_OF_BATCH + len(envelopes) * self.options.gas_per_command
         call: TxParams = {"to": self.market.address, "data": self.market.call_data(batch)}
@@ -242,9 +251,10 @@ class QuorumLedger(LedgerAdapter):
             self.w3.eth.send_raw_transaction(transaction.payload)
         except Web3RPCError as error:
             self._explain(transaction, error)
-        deadline = time.monotonic() + self.options.wait
+        deadline, pause = time.monotonic() + self.options.wait, FIRST_PAUSE
         while not self._is_final(transaction.id) and time.monotonic() < deadline:
-            time.sleep(POLL)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     def _explain(self, transaction: Transaction, error: Web3RPCError) -> None:
         """Returns when the node has the transaction already."""
@@ -279,7 +289,9 @@ class QuorumLedger(LedgerAdapter):
         if receipt is None or receipt["blockNumber"] > self._final_block():
             return None
         if receipt["status"] != 1:
-            raise Conflict("the chain took the transaction and reverted it, with all that it was to do")
+            raise Conflict(
+                f"the chain reverted the transaction with all that it was to do, after {receipt['gasUsed']} gas"
+            )
         sent = self.w3.eth.get_transaction(HexBytes(transaction_id))
         return self.market.outcomes(self.market.batch_of(sent["input"]), receipt)
 
@@ -336,8 +348,13 @@ class QuorumLedger(LedgerAdapter):
         found = [self.market.logged(log) for log in logs]
         return [Event(one.block * POSITIONS + one.log_index, one.transaction, one.outcome) for one in found]
 
-    def prove(self, ids: Iterable[bytes]) -> LogProof:
-        raise NotImplementedError
+    def prove(self, ids: Iterable[bytes]) -> ChainProof:
+        return proofs.prove(self.market, ids, self._final_block())
+
+    def trust(self) -> QuorumTrust:
+        genesis = self.genesis()
+        contract = bytes.fromhex(self.market.address.removeprefix("0x"))
+        return QuorumTrust(genesis.ledger, genesis.market, self.options.chain_id, contract, proofs.validators(self.w3))
 
     def health(self) -> Health:
         block = self.w3.eth.get_block("latest")

@@ -7,13 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from eth_abi.abi import decode
 from eth_typing import ChecksumAddress
 from hexbytes import HexBytes
 from web3 import Web3
 from web3.contract import Contract
 from web3.types import LogReceipt, TxParams, TxReceipt
 
-from evidence.commands import Batch, Command, CommandError
+from evidence.commands import Batch, parse
 from evidence.hashing import ZERO
 from ledger_adapters.contract import Code, Genesis, Outcome
 from ledger_adapters.contract.records import AppliedId
@@ -57,8 +58,7 @@ class Market:
         self.w3 = w3
         self.address = address
         self._contract: Contract = w3.eth.contract(address=address, abi=artefact("IMarket")["abi"])
-        self._outcome = self._contract.events.Outcome()
-        self.topic = HexBytes(self._outcome.topic)
+        self.topic = HexBytes(self._contract.events.Outcome().topic)
 
     def read(self, keys: Collection[bytes]) -> dict[bytes, bytes | None]:
         """State values by key, None where there is none; all of the same block."""
@@ -80,15 +80,16 @@ class Market:
         return Batch(tuple(arguments["envelopes"]), arguments["signature"])
 
     def logged(self, log: LogReceipt) -> Logged:
-        event = self._outcome.process_log(log)
-        found = event["args"]
-        outcome = Outcome(found["id"], Code(found["code"]), found["time"], found["envelope"])
-        return Logged(event["blockNumber"], event["logIndex"], bytes(event["transactionHash"]), outcome)
+        code, at, envelope = decode(("uint8", "uint64", "bytes"), log["data"])
+        outcome = Outcome(bytes(log["topics"][1]), Code(code), at, envelope)
+        return Logged(log["blockNumber"], log["logIndex"], bytes(log["transactionHash"]), outcome)
 
     def outcomes(self, batch: Batch, receipt: TxReceipt) -> tuple[Outcome, ...]:
         """What became of each command: events stand in their order, one without an event was applied before."""
-        events = [self.logged(log).outcome for log in receipt["logs"] if log["address"] == self.address]
-        ids = [_id_of(envelope) for envelope in batch.envelopes]
+        logs = [log for log in receipt["logs"] if log["address"] == self.address and log["topics"][0] == self.topic]
+        events = [self.logged(log).outcome for log in logs]
+        commands = [parse(envelope) for envelope in batch.envelopes]
+        ids = [command.id if command else ZERO for command in commands]
         known = self.read([AppliedId.key(name) for name in ids]) if len(events) < len(ids) else {}
         found = []
         for name, envelope in zip(ids, batch.envelopes, strict=True):
@@ -99,13 +100,6 @@ class Market:
                 assert applied is not None, "a command without an event that was never applied"  # noqa: S101
                 found.append(Outcome(name, Code.ALREADY_APPLIED, AppliedId.decode(applied).time, envelope))
         return tuple(found)
-
-
-def _id_of(envelope: bytes) -> bytes:
-    try:
-        return Command.from_bytes(envelope).id
-    except CommandError:
-        return ZERO
 
 
 def deploy(w3: Web3, genesis: Genesis, send: Callable[[TxParams], TxReceipt]) -> ChecksumAddress:

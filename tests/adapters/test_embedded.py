@@ -87,8 +87,8 @@ def test_a_transaction_that_was_never_sent_is_unknown(bench: Bench) -> None:
 
 def test_a_batch_that_the_operator_did_not_sign_is_rejected_by_the_contract(bench: Bench) -> None:
     command = bench.command(anchor(1))
-    stranger = SoftwareKey.generate().sign(batch_digest(bench.genesis.ledger, [command.id]))
-    payload = Batch((command.envelope.encode(),), stranger).encode()
+    stranger = SoftwareKey.generate().sign(batch_digest(bench.genesis.ledger, [command]))
+    payload = bytes(32) + Batch((command.envelope.encode(),), stranger).encode()
     bench.ledger.submit(Transaction(tagged("em/transaction/1", payload), payload))
     assert bench.ledger.events(0, 1).events[0].outcome.code is Code.OPERATOR_SIGNATURE
 

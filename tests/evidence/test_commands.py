@@ -146,12 +146,14 @@ def test_envelope_is_read_back(vector: Any) -> None:
     assert type(command.fields).__name__ == vector["kind"]
 
 
-@pytest.mark.parametrize("vector", VECTORS["batches"], ids=lambda vector: str(len(vector["ids"])))
+@pytest.mark.parametrize("vector", VECTORS["batches"], ids=lambda vector: str(len(vector["commands"])))
 def test_batch_by_hand(vector: Any) -> None:
-    digest = tagged(b"em/batch/1", LEDGER + b"".join(raw(id_) for id_ in vector["ids"]))
+    sent = COMMANDS[: len(vector["commands"])]
+    assert vector["commands"] == [command["id"] for command in sent]
+    digest = tagged(b"em/batch/1", LEDGER + b"".join(raw(command["signDigest"]) for command in sent))
     assert raw(vector["digest"]) == digest
     assert textbook_verifies(public(VECTORS["operator"]), digest, raw(vector["signature"]))
-    envelopes = [raw(command["envelope"]) for command in COMMANDS[: len(vector["ids"])]]
+    envelopes = [raw(command["envelope"]) for command in sent]
     assert raw(vector["encoding"]) == abi_encode(["bytes[]", "bytes"], [envelopes, raw(vector["signature"])])
     assert Batch.decode(raw(vector["encoding"])) == Batch(tuple(envelopes), raw(vector["signature"]))
 

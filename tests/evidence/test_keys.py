@@ -6,8 +6,8 @@ from eth_abi.abi import encode as abi_encode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence.keys import Algorithm, BadKey, SoftwareKey, from_der, is_canonical
-from tests.evidence.by_hand import public, tagged, textbook_verifies
+from evidence.keys import Algorithm, BadKey, PublicKey, SoftwareKey, from_der, is_canonical
+from tests.evidence.by_hand import BASE_X, BASE_Y, add, public, tagged, textbook_verifies, times
 from tests.vectors.forms import CURVES
 from tests.vectors.market import ALICE, BOB, FixedKey
 from tests.vectors.read import raw, vectors
@@ -40,11 +40,34 @@ def test_signatures_are_accepted_as_the_textbook_says(vector: Any) -> None:
 
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_bounds_of_r_and_s(algorithm: Algorithm) -> None:
-    n = CURVES[algorithm][3]
-    for r, s, good in ((1, 1, True), (n - 1, n // 2, True), (0, 1, False), (1, 0, False), (n, 1, False)):
+    p, _, _, n = CURVES[algorithm]
+    least = 1 if algorithm is Algorithm.P256 else p - n
+    for r, s, good in (
+        (least, 1, True),
+        (n - 1, n // 2, True),
+        (least - 1, 1, False),
+        (least, 0, False),
+        (n, 1, False),
+        (least, n // 2 + 1, False),
+    ):
         assert is_canonical(algorithm, r.to_bytes(32, "big") + s.to_bytes(32, "big")) is good
-    assert not is_canonical(algorithm, (1).to_bytes(32, "big") + (n // 2 + 1).to_bytes(32, "big"))
     assert not is_canonical(3, (1).to_bytes(32, "big") * 2)
+
+
+def test_a_signature_that_an_evm_cannot_recover_is_refused() -> None:
+    """Its r stands for a point on secp256k1 whose abscissa lies beyond the order; the key is solved for."""
+    p, a, b, n = CURVES[Algorithm.SECP256K1]
+    x, square = next((x, y2) for x in range(n + 1, p) if pow(y2 := (x**3 + b) % p, (p - 1) // 2, p) == 1)
+    r, s, digest = x - n, 2, sha256(b"sample").digest()
+    base = (BASE_X[Algorithm.SECP256K1], BASE_Y[Algorithm.SECP256K1])
+    point = (x, pow(square, (p + 1) // 4, p))
+    minus_e = times(-int.from_bytes(digest, "big") % n, base, p, a)
+    key = times(pow(r, -1, n), add(times(s, point, p, a), minus_e, p, a), p, a)
+    assert key is not None
+    public_key = PublicKey(Algorithm.SECP256K1, *(number.to_bytes(32, "big") for number in key))
+    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    assert textbook_verifies(public_key, digest, signature)
+    assert not public_key.verifies(digest, signature)
 
 
 def test_p256_vector_of_rfc_6979() -> None:

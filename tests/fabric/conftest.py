@@ -106,7 +106,7 @@ class Market:
         return Command(self.genesis.market, secrets.token_bytes(32), fields)
 
     def batch(self, commands: Sequence[Command]) -> Batch:
-        signature = self.operator.sign(batch_digest(self.genesis.ledger, [command.id for command in commands]))
+        signature = self.operator.sign(batch_digest(self.genesis.ledger, commands))
         return Batch(tuple(command.envelope.encode() for command in commands), signature)
 
     def anchors(self, *numbers: int, area: int = 1) -> Batch:

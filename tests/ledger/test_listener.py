@@ -13,7 +13,10 @@ from apps.ledger.services.enqueue import enqueue_signed
 from apps.ledger.services.listen import LISTENER, consume, listen
 from apps.ledger.services.push import push
 from apps.ledger.services.sweep import drain
+from evidence.commands import Batch, batch_digest
 from evidence.commands import Command as LedgerCommand
+from evidence.hashing import tagged
+from ledger_adapters.base import Transaction
 from ledger_adapters.contract import Code
 from tests.ledger.faulty import FaultyLedger
 from tests.ledger.support import anchor, apply_directly, assert_once_each, on_ledger, queue
@@ -107,14 +110,24 @@ def test_a_command_heard_of_before_it_was_queued_gets_its_receipt(ledger: Faulty
     assert (receipt.state, receipt.event) == (CommandState.CONFIRMED, 0)
 
 
-def test_bytes_that_are_no_command_are_heard_and_passed_over(ledger: FaultyLedger) -> None:
-    from evidence.commands import Batch, batch_digest
-    from evidence.hashing import ZERO, tagged
-    from ledger_adapters.base import Transaction
+def test_what_others_have_rejected_is_not_the_outcome_of_our_command(ledger: FaultyLedger) -> None:
+    """Somebody sends the command that is still queued here without the operator's signature."""
+    ids = queue(anchor(1, 1))
+    envelope = bytes(Command.objects.get().envelope)
+    payload = bytes(32) + Batch((envelope,), b"").encode()
+    ledger.submit(Transaction(tagged("em/transaction/1", payload), payload))
+    listen(DEFAULT)
+    assert Event.objects.get().code == Code.OPERATOR_SIGNATURE
+    assert Command.objects.get().state == CommandState.QUEUED
+    drain(DEFAULT)
+    assert Command.objects.get().state == CommandState.CONFIRMED
+    assert [code for command, code in on_ledger() if command == ids[0]] == [Code.OPERATOR_SIGNATURE, Code.APPLIED]
 
+
+def test_bytes_that_are_no_command_are_heard_and_passed_over(ledger: FaultyLedger) -> None:
     genesis = ledger.genesis()
-    signature = ledger._operator.sign(batch_digest(genesis.ledger, [ZERO]))
-    payload = Batch((b"no command",), signature).encode()
+    signature = ledger._operator.sign(batch_digest(genesis.ledger, [None]))
+    payload = bytes(32) + Batch((b"no command",), signature).encode()
     ledger.submit(Transaction(tagged("em/transaction/1", payload), payload))
     ids = queue(anchor(1, 1))
     drain(DEFAULT)

@@ -15,13 +15,14 @@ from apps.ledger.services.enqueue import enqueue
 from apps.ledger.services.founding import trust_anchors
 from apps.ledger.services.sweep import drain
 from evidence import canonical
-from evidence.bundle import Bundle, Log, LoggedCommand, dump, load
+from evidence.bundle import Bundle, EmbeddedLog, LoggedCommand, dump, load
 from evidence.canonical import encode_bytes
 from evidence.commands import Command
 from evidence.commands.kinds import RecordInvoice
 from evidence.contents import document_digest
 from evidence.hashing import ZERO
 from evidence.verify import VerificationError, verify
+from ledger_adapters.base import LogProof
 from tests.spine.test_invoices import DAY, NEXT, settled_market
 from tests.tampering import tamper
 
@@ -70,10 +71,12 @@ def with_document(invoice: Invoice, **changes: Any) -> bytes:
     fields = RecordInvoice(bytes(utility.ledger_id), random_id(), invoice.number, digest, ZERO)
     command_id = enqueue(fields)
     drain(DEFAULT)
+    assert isinstance(honest.log, EmbeddedLog)
     ids = [Command.from_bytes(command.envelope).id for command in honest.log.commands]
     proof = get_ledger(DEFAULT).prove([*ids, command_id])
+    assert isinstance(proof, LogProof)
     commands = tuple(LoggedCommand(e.position, e.outcome.time, e.outcome.envelope) for e in proof.events)
-    log = Log(proof.checkpoint, proof.path, commands)
+    log = EmbeddedLog(proof.checkpoint, proof.path, commands)
     return dump(Bundle(document, honest.salt, log, honest.days, honest.batches))
 
 

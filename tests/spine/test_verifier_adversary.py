@@ -15,7 +15,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evidence import canonical, merkle, sumtree
-from evidence.bundle import Bundle, Log, LoggedCommand, SettledDay, ShownAllotment, ShownReading, ShownRow, dump
+from evidence.bundle import (
+    Bundle,
+    EmbeddedLog,
+    Log,
+    LoggedCommand,
+    SettledDay,
+    ShownAllotment,
+    ShownReading,
+    ShownRow,
+    dump,
+)
 from evidence.bundle import SignedBatch as Batch
 from evidence.canonical import encode_bytes, encode_int
 from evidence.checkpoint import Checkpoint, origin, sign
@@ -63,6 +73,7 @@ CHECKPOINT_KEY = Ed25519PrivateKey.from_private_bytes(name("checkpoint key"))
 TRUST = canonical.dumps(
     {
         "type": "energymarket/trust/1",
+        "kind": "embedded",
         "ledger": encode_bytes(LEDGER),
         "market": encode_bytes(MARKET),
         "checkpoint_key": encode_bytes(CHECKPOINT_KEY.public_key().public_bytes_raw()),
@@ -160,8 +171,11 @@ class Forgery:
             **self.changes,
         }
 
-    def verified(self) -> Report:
+    def verified(self, trust: bytes = TRUST) -> Report:
         """Bind everything together as an operator would, and verify it."""
+        return verify(self.bundle(), trust)
+
+    def bundle(self) -> bytes:
         batches, anchor = self._batches()
         day, settlement = self._day()
         document, salt = self.document(), name("salt")
@@ -172,7 +186,7 @@ class Forgery:
         if self.anchored_late:
             ends[:2] = reversed(ends[:2])
         log = self._log([*self.commands, *ends])
-        return verify(dump(Bundle(document, salt, log, (day,), tuple(batches))), TRUST)
+        return dump(Bundle(document, salt, log, (day,), tuple(batches)))
 
     def _log(self, wanted: list[tuple[Fields, str]]) -> Log:
         logged, hashes, shown = [], [], []
@@ -187,7 +201,7 @@ class Forgery:
                 logged.append(LoggedCommand(index, time, envelope))
                 shown.append(index)
         checkpoint = Checkpoint(origin(LEDGER), len(hashes), merkle.root_of_hashes(hashes))
-        return Log(sign(checkpoint, CHECKPOINT_KEY), merkle.path(hashes, shown), tuple(logged))
+        return EmbeddedLog(sign(checkpoint, CHECKPOINT_KEY), merkle.path(hashes, shown), tuple(logged))
 
     def _batches(self) -> tuple[list[Batch], AnchorReadings]:
         signed = []
@@ -492,6 +506,7 @@ def test_a_device_registered_again_with_another_key_is_refused() -> None:
     forgery = bobs_invoice()
     key = key_of("operator")
     first, _ = device("meter of bob", "bob")
+    assert isinstance(first, RegisterDevice)
     forgery.commands.append((replace(first, x=key.public_key.x, y=key.public_key.y), ""))
     forgery.batches[0].key = key
     assert "registered twice" in refusal_of(forgery)

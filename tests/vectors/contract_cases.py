@@ -80,7 +80,10 @@ LARGEST_U64 = 2**64 - 1
 
 @dataclass(frozen=True)
 class Case:
-    """A batch that meets `state` at ledger time `now`; `expected` is the outcome of each of its commands."""
+    """A batch that meets `state` at ledger time `now`; `expected` is the outcome of each of its commands.
+
+    `signed` is what the operator signed, where that is something else.
+    """
 
     name: str
     expected: tuple[Code, ...]
@@ -88,6 +91,7 @@ class Case:
     now: int = NOW
     state: Mapping[bytes, bytes] = field(default_factory=lambda: WORLD)
     operator: SoftwareKey | None = UTILITY
+    signed: tuple[Command, ...] | None = None
 
 
 def one(name: str, expected: Code, sent: Command | bytes, **options: Any) -> Case:
@@ -569,6 +573,23 @@ def _settlement() -> Iterator[Case]:
     yield one("correcting document", Code.APPLIED, correction)
 
 
+def _what_the_operator_signed() -> Iterator[Case]:
+    """The signature over a batch covers the terms of its commands, which are outside of their ids."""
+    anchor = of(ANCHOR)
+    with_terms = {
+        "deadline": replace(anchor, valid_until=NOW - 1),
+        "predecessor": replace(anchor, after=ident("never seen")),
+    }
+    for name, signed in with_terms.items():
+        yield one(f"{name} taken from what the operator signed", Code.OPERATOR_SIGNATURE, anchor, signed=(signed,))
+        yield one(f"{name} added to what the operator signed", _WITHOUT[name], signed, signed=(anchor,))
+    yield one("another command than the operator signed", Code.OPERATOR_SIGNATURE, anchor, signed=(of(SETTLE),))
+
+
+# The first check that fails comes before that of the operator's signature.
+_WITHOUT = {"deadline": Code.EXPIRED, "predecessor": Code.PREDECESSOR_MISSING}
+
+
 def _batches() -> Iterator[Case]:
     yield Case("empty batch", (), ())
     publish, buy = of(PUBLISH), of(COMMIT, offer=ident("new offer"), energy=2_000)
@@ -609,7 +630,7 @@ def cases() -> Sequence[Case]:
     succeeding = [one(f"{type(fields).__name__} succeeds", Code.APPLIED, of(fields)) for fields, _ in SUCCEEDING]
     sections = (
         _encoding, _encoding_of_lists, _known, _time_and_order, _signatures, _registry, _devices, _metering,
-        _declarations, _offers, _ends_of_offers, _auctions, _settlement, _batches, _batches_of_orders,
-        _batches_of_rotations,
+        _declarations, _offers, _ends_of_offers, _auctions, _settlement, _what_the_operator_signed,
+        _batches, _batches_of_orders, _batches_of_rotations,
     )  # fmt: skip
     return [*succeeding, *(case for section in sections for case in section())]

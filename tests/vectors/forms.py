@@ -160,8 +160,9 @@ def commands() -> dict[str, Any]:
         "commands": [_command(one) for one in sent],
         "batches": [
             {
-                "ids": [one.id for one in group],
-                "digest": batch_digest(LEDGER, [one.id for one in group]),
+                "commands": [one.id for one in group],
+                "signDigests": [sign_digest(LEDGER, one) for one in group],
+                "digest": batch_digest(LEDGER, group),
                 "signature": batch(group).signature,
                 "encoding": batch(group).encode(),
             }

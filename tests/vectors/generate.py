@@ -31,7 +31,7 @@ def plain(value: Any) -> Any:
 
 
 def _case(case: Case) -> dict[str, Any]:
-    signed = batch(case.commands, case.operator)
+    signed = batch(case.commands, case.operator, case.signed)
     result = run(case.state, signed, case.now)
     outcomes = tuple(outcome.code for outcome in result.outcomes)
     if outcomes != case.expected:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from evidence import eip712
 from evidence.accumulators import chain_of
-from evidence.commands import Batch, Command, Fields, batch_digest, sign_digest, wallet_digest
+from evidence.commands import Batch, Command, Fields, batch_digest, parse, sign_digest, wallet_digest
 from evidence.hashing import ZERO
 from evidence.keys import Algorithm, PublicKey, SoftwareKey, from_der
 from ledger_adapters.contract import Code, Genesis, Result, apply_batch, prepare
@@ -205,11 +205,16 @@ def command(
     return sign(Command(market, ident(nonce), fields, after, valid_until), *signers)
 
 
-def batch(commands: Sequence[Command | bytes], operator: SoftwareKey | None = UTILITY) -> Batch:
-    """Commands, or bytes that are none, with the signature of the operator, if there is one."""
-    ids = [item.id if isinstance(item, Command) else ZERO for item in commands]
+def batch(
+    commands: Sequence[Command | bytes],
+    operator: SoftwareKey | None = UTILITY,
+    signed: Sequence[Command] | None = None,
+) -> Batch:
+    """Commands, or bytes that are none, with the signature of the operator, if there is one, over `signed` if given."""
+    sent = [item if isinstance(item, Command) else parse(item) for item in commands]
+    covered: Sequence[Command | None] = signed or sent
     envelopes = tuple(item.envelope.encode() if isinstance(item, Command) else item for item in commands)
-    return Batch(envelopes, operator.sign(batch_digest(LEDGER, ids)) if operator else b"")
+    return Batch(envelopes, operator.sign(batch_digest(LEDGER, covered)) if operator else b"")
 
 
 def run(state: Mapping[bytes, bytes], signed_batch: Batch, now: int) -> Result:

@@ -11,6 +11,7 @@ from apps.billing import documents
 from apps.billing.exceptions import BillingError
 from apps.billing.models import DocumentKind, Invoice
 from apps.ledger.ledgers import get_ledger
+from apps.ledger.services.proofs import log_of
 from apps.metering import readings
 from apps.metering.models import Anchor, Batch, Device
 from apps.metering.readings import Stored
@@ -22,7 +23,7 @@ from apps.settlement.choices import Scheme
 from apps.settlement.models import Settlement
 from apps.settlement.selectors import anchors_of
 from evidence import bundle, merkle, sumtree
-from evidence.bundle import LoggedCommand, SettledDay, ShownAllotment, ShownReading, ShownRow, SignedBatch
+from evidence.bundle import SettledDay, ShownAllotment, ShownReading, ShownRow, SignedBatch
 from evidence.readings import LeafId, LeafValue, Reading, leaf_hashes, salt
 from market_math.slots import day_bounds
 
@@ -164,11 +165,7 @@ class _Gathering:
     # Ledger
 
     def log(self) -> bundle.Log:
-        proof = get_ledger(self.area.utility.ledger).prove(self.command_ids)
-        commands = tuple(
-            LoggedCommand(event.position, event.outcome.time, event.outcome.envelope) for event in proof.events
-        )
-        return bundle.Log(proof.checkpoint, proof.path, commands)
+        return log_of(get_ledger(self.area.utility.ledger).prove(self.command_ids))
 
 
 def _command_of(holder: Invoice | Party | Plant | Settlement | Purchase | Anchor | Device | object) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import structlog
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Exists, Max, OuterRef, Q
 
 from apps.ledger.choices import CommandState, TransactionState
 from apps.ledger.consumers import Consumer, Told, consumers
@@ -68,22 +68,33 @@ def _kind(envelope: bytes) -> int:
 
 
 def _write_receipts(events: Sequence[Event]) -> None:
-    told = {bytes(event.command_id): event for event in events}
-    receipts = list(Command.objects.filter(command_id__in=list(told)).select_related("stream"))
-    for receipt in receipts:
-        event = told[bytes(receipt.command_id)]
+    """What others' transactions did with a command counts when it was applied: its rejection may be of their making."""
+    found = Command.objects.filter(command_id__in=[event.command_id for event in events])
+    by_id = {bytes(receipt.command_id): receipt for receipt in found.select_related("stream", "transaction")}
+    written: dict[int, Command] = {}
+    for event in events:
+        receipt = by_id.get(bytes(event.command_id))
+        if receipt is None or not (event.code == Code.APPLIED or _is_of(receipt, event)):
+            continue
+        written[receipt.pk] = receipt
         receipt.code, receipt.ledger_time, receipt.event = event.code, event.time, event.position
         receipt.state = CommandState.CONFIRMED if event.code == Code.APPLIED else CommandState.REJECTED
-    Command.objects.bulk_update(receipts, ["code", "ledger_time", "event", "state"])
-    for receipt in receipts:
+    Command.objects.bulk_update(written.values(), ["code", "ledger_time", "event", "state"])
+    for receipt in written.values():
         if receipt.state == CommandState.REJECTED:
             Stream.objects.filter(pk=receipt.stream_id, parked_by=None).update(parked_by=receipt)
             logger.error(
                 "command_rejected",
                 command=str(receipt),
                 kind=receipt.kind,
-                code=Code(told[bytes(receipt.command_id)].code).name,
+                code=Code(receipt.code or 0).name,
             )
+
+
+def _is_of(receipt: Command, event: Event) -> bool:
+    """Whether an event tells of the transaction in which we sent the command."""
+    sent = receipt.transaction
+    return sent is not None and bytes(sent.transaction_id) == bytes(event.transaction_id)
 
 
 def finish(sent: Transaction, adapter: LedgerAdapter) -> bool:
@@ -125,7 +136,9 @@ def consume(ledger: str) -> None:
 
 @transaction.atomic
 def _consume_next(ledger: str, consumer: Consumer) -> bool:
-    """Whether there may be more to hear. Events that are not for this consumer are passed over."""
+    """Whether there may be more to hear. Events that are not for this consumer are passed over, and those of commands
+    that others' transactions had rejected.
+    """
     Cursor.objects.get_or_create(ledger=ledger, reader=consumer.name)
     cursor = Cursor.objects.select_for_update().get(ledger=ledger, reader=consumer.name)
     news = Event.objects.filter(ledger=ledger, position__gte=cursor.position)
@@ -133,7 +146,9 @@ def _consume_next(ledger: str, consumer: Consumer) -> bool:
     if newest is None:
         return False
     kinds = [kind.KIND for kind in consumer.confirmed]
-    event = news.filter(kind__in=kinds, position__lte=newest).order_by("position").first()
+    ours = Command.objects.filter(command_id=OuterRef("command_id"), event=OuterRef("position"))
+    told = news.filter(Q(code=Code.APPLIED) | Exists(ours), kind__in=kinds, position__lte=newest)
+    event = told.order_by("position").first()
     if event is not None:
         _tell(consumer, event)
     cursor.position = (newest if event is None else event.position) + 1

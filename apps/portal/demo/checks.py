@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +36,9 @@ from evidence.checkpoint import CheckpointError, open_note, origin
 from evidence.journal import Entry, envelope_digest
 from evidence.readings import Reading, Register, batch_root
 from evidence.settlement import Scheme
-from evidence.verify import Trust
+from evidence.trust import EmbeddedTrust
+from ledger_adapters import base
+from ledger_adapters.base import LedgerAdapter, LogProof
 
 _READINGS = """
 SELECT DISTINCT ON (point, register, slot) point, register, slot, value FROM metering_reading
@@ -232,7 +234,7 @@ def run_verifier(bundle: Path, trust: Path) -> tuple[int, str]:
 
 
 def _check_ledger(findings: Findings, alias: str) -> None:
-    """Every command confirmed, nothing parked, and the log is the one that the ledger's key signs."""
+    """Every command confirmed, nothing parked, and what was heard is what the ledger has."""
     commands = Command.objects.filter(stream__ledger=alias)
     findings.commands_confirmed = commands.filter(state=CommandState.CONFIRMED).count()
     for command in commands.exclude(state=CommandState.CONFIRMED):
@@ -240,12 +242,34 @@ def _check_ledger(findings: Findings, alias: str) -> None:
     for stream in Stream.objects.filter(ledger=alias).exclude(parked_by=None):
         findings.failures.append(f"stream {stream} is parked by command {stream.parked_by}")
     ledger = get_ledger(alias)
-    size = ledger.health().size
-    journal = ledger.events(0, size).events
+    journal = _journal(ledger)
+    if isinstance(trust := ledger.trust(), EmbeddedTrust):
+        _check_log(findings, ledger, trust, journal)
+    events = Event.objects.filter(ledger=alias).order_by("position")
+    heard = [(event.position, bytes(event.command_id), event.code, bytes(event.envelope)) for event in events]
+    told = [(event.position, event.outcome.id, event.outcome.code, event.outcome.envelope) for event in journal]
+    findings.expect(heard == told, "ledger: the entries that were heard are not those of the ledger")
+
+
+def _journal(ledger: LedgerAdapter) -> list[base.Event]:
+    found: list[base.Event] = []
+    page = ledger.events(0, 1_000)
+    start = 0
+    while page.next != start:
+        found += page.events
+        start = page.next
+        page = ledger.events(start, 1_000, page.mark)
+    return found
+
+
+def _check_log(findings: Findings, ledger: LedgerAdapter, trust: EmbeddedTrust, journal: Sequence[base.Event]) -> None:
+    """The entries of an embedded ledger are those of the log that its key signs."""
     applied = [event.outcome.id for event in journal if event.outcome.code.is_success]
-    trust = Trust.from_bytes(trust_anchors(alias))
+    proof = ledger.prove(applied[-1:])
+    if not isinstance(proof, LogProof):
+        raise TypeError(f"an embedded ledger proves by its log, not by {proof!r}")
     try:
-        checkpoint = open_note(ledger.prove(applied[-1:]).checkpoint, origin(trust.ledger), trust.checkpoint_key)
+        checkpoint = open_note(proof.checkpoint, origin(trust.ledger), trust.checkpoint_key)
     except CheckpointError as error:
         findings.failures.append(f"ledger: {error}")
         return
@@ -256,10 +280,6 @@ def _check_ledger(findings: Findings, alias: str) -> None:
         leaves.append(entry.leaf_hash)
     signed = len(leaves) == checkpoint.size and merkle.root_of_hashes(leaves) == checkpoint.root
     findings.expect(signed, "ledger: the entries are not those of the signed log")
-    events = Event.objects.filter(ledger=alias).order_by("position")
-    heard = [(event.position, bytes(event.command_id), event.code, bytes(event.envelope)) for event in events]
-    told = [(event.position, event.outcome.id, event.outcome.code, event.outcome.envelope) for event in journal]
-    findings.expect(heard == told, "ledger: the entries that were heard are not those of the ledger")
 
 
 def _rows(query: str, *parameters: int) -> list[Any]:

@@ -28,6 +28,7 @@ from apps.portal.demo.checks import Findings, check_day
 from apps.portal.demo.day import ONE_DAY, Clerk, settled_days, unsettled_days
 from apps.portal.demo.files import private_folder, write_private
 from apps.portal.demo.market import box_name, find_market, login_password, make_market
+from apps.portal.demo.network import ledger_network
 from apps.portal.demo.street import AUDITOR, CLERK, HOMES, UTILITY
 from apps.portal.demo.waiting import wait_for_ledger, wait_for_web
 from apps.settlement.exceptions import SettlementError
@@ -130,7 +131,7 @@ class Stage:
 
 def run(say: Callable[[str], None]) -> NoReturn:
     """The demonstration in the installation's own data folder, until a signal (KeyboardInterrupt)."""
-    with Supervisor(settings.DATA_DIR) as supervisor:
+    with ledger_network(say), Supervisor(settings.DATA_DIR) as supervisor:
         try:
             stage = Stage(supervisor, say)
             stage.start_servers()
@@ -149,7 +150,7 @@ def run(say: Callable[[str], None]) -> NoReturn:
 
 def run_once(say: Callable[[str], None], day: dt.date | None) -> Findings:
     """One market day in a data folder of its own, checked."""
-    with Supervisor(settings.DATA_DIR) as supervisor:
+    with ledger_network(say), Supervisor(settings.DATA_DIR) as supervisor:
         try:
             stage = Stage(supervisor, say)
             # Nothing of this survives the run, so nothing has to be waited for until it is on the disk.

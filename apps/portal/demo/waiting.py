@@ -4,10 +4,11 @@ import http.client
 import time
 from collections.abc import Callable
 
+from django.db.models import Max
+
 from apps.ledger.choices import CommandState
 from apps.ledger.consumers import consumers
-from apps.ledger.models import Command, Cursor
-from apps.ledger.services.listen import LISTENER
+from apps.ledger.models import Command, Cursor, Event
 from apps.portal.demo.exceptions import DemoError
 
 PATIENCE = 120.0  # seconds
@@ -33,11 +34,9 @@ def everything_heard() -> bool:
     if Command.objects.filter(state__in=[CommandState.QUEUED, CommandState.SENT], stream__parked_by=None).exists():
         return False
     positions = {(cursor.ledger, cursor.reader): cursor.position for cursor in Cursor.objects.all()}
-    heard = {ledger: position for (ledger, reader), position in positions.items() if reader == LISTENER}
+    newest = Event.objects.order_by().values_list("ledger").annotate(Max("position"))
     return all(
-        positions.get((ledger, consumer.name), 0) >= position
-        for ledger, position in heard.items()
-        for consumer in consumers()
+        positions.get((ledger, consumer.name), 0) > position for ledger, position in newest for consumer in consumers()
     )
 
 

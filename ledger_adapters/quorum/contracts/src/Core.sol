@@ -45,7 +45,7 @@ contract Core {
         for (uint256 i = 0; i < envelopes.length; ++i) {
             opened[i] = _open(envelopes[i]);
         }
-        Batch memory batch = _batch(opened, signature);
+        Batch memory batch = _batch(envelopes, opened, signature);
         codes = new uint8[](envelopes.length);
         times = new uint64[](envelopes.length);
         for (uint256 i = 0; i < envelopes.length; ++i) {
@@ -71,20 +71,31 @@ contract Core {
     }
 
     /// @dev The operator's signature is checked once, and only where a command asks for it.
-    function _batch(Opened[] memory opened, bytes calldata signature) private view returns (Batch memory) {
-        bytes32[] memory ids = new bytes32[](opened.length);
+    function _batch(
+        bytes[] calldata envelopes,
+        Opened[] memory opened,
+        bytes calldata signature
+    ) private view returns (Batch memory) {
+        Records.Genesis memory genesis = Records.genesis();
+        bytes32[] memory digests = new bytes32[](opened.length);
         bool isAsked = false;
         for (uint256 i = 0; i < opened.length; ++i) {
-            ids[i] = opened[i].id;
+            if (opened[i].module == address(0)) continue;
+            bytes calldata envelope = envelopes[i];
+            digests[i] = Hashing.signDigest(
+                genesis.ledger,
+                opened[i].id,
+                envelope.predecessorOf(),
+                envelope.validUntilOf()
+            );
             isAsked = isAsked || opened[i].description.byUtility;
         }
-        Records.Genesis memory genesis = Records.genesis();
         return
             Batch({
                 ledger: genesis.ledger,
                 market: genesis.market,
                 separator: Signatures.domainSeparator(genesis.ledger),
-                byUtility: isAsked && genesis.utility.verifies(Hashing.batchDigest(genesis.ledger, ids), signature),
+                byUtility: isAsked && genesis.utility.verifies(Hashing.batchDigest(genesis.ledger, digests), signature),
                 time: uint64(block.timestamp)
             });
     }

@@ -33,9 +33,9 @@ library Hashing {
         return sha256(abi.encode(SIGN, ledger, id, predecessor, validUntil));
     }
 
-    /// @dev What the operator signs once per batch.
-    function batchDigest(bytes32 ledger, bytes32[] memory ids) internal pure returns (bytes32) {
-        return sha256(abi.encodePacked(BATCH, ledger, ids));
+    /// @dev What the operator signs once per batch: the commands' own digests, zero for bytes that are no command.
+    function batchDigest(bytes32 ledger, bytes32[] memory digests) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(BATCH, ledger, digests));
     }
 
     /// @dev The id of a public key.

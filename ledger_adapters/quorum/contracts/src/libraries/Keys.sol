@@ -39,7 +39,9 @@ library Keys {
     function verifies(Key memory key, bytes32 digest, bytes32 r, bytes32 s) internal view returns (bool) {
         if (key.algorithm == ALGORITHM_P256) return P256.verifySolidity(digest, r, s, key.x, key.y);
         if (key.algorithm != ALGORITHM_SECP256K1) return false;
-        bool isCanonical = r != 0 && uint256(r) < SECP256K1_N && s != 0 && uint256(s) <= SECP256K1_N / 2;
+        // Below P - N a second point, beyond the order, has the same r: none that `ecrecover` would find.
+        bool isRecoverable = uint256(r) >= SECP256K1_P - SECP256K1_N && uint256(r) < SECP256K1_N;
+        bool isCanonical = isRecoverable && s != 0 && uint256(s) <= SECP256K1_N / 2;
         if (!isCanonical || !_isOnSecp256k1(uint256(key.x), uint256(key.y))) return false;
         // A signature has no recovery bit, so that both points with abscissa r are tried.
         address signer = address(uint160(uint256(keccak256(abi.encode(key.x, key.y)))));

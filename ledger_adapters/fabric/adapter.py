@@ -1,0 +1,301 @@
+"""Hyperledger Fabric as a ledger: the contract's core as chaincode, endorsed by every organisation of the market."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+from evidence.commands import Batch, batch_digest, parse
+from evidence.keys import PublicKey, Signer
+from evidence.trust import Trust
+from ledger_adapters.base import LANE, Event, Health, Lane, LedgerAdapter, Limits, Page, Proof, Transaction
+from ledger_adapters.contract import Genesis, Outcome
+from ledger_adapters.exceptions import Conflict, Misconfigured, OutcomeUnknown, Rejected, Transient
+from ledger_adapters.fabric.blocks import committed_transaction, outcomes_of_block
+from ledger_adapters.fabric.chaincode.functions import MOST_SECONDS_OFF
+from ledger_adapters.fabric.chaincode.messages import MOST_KEYS, ReadResponse, SubmitResponse, join_keys
+from ledger_adapters.fabric.gateway import (
+    BlockingGateway,
+    BlocksRequest,
+    CommitError,
+    CommitStatusError,
+    CommitStatusRequest,
+    Deadlines,
+    EndorseError,
+    EvaluateError,
+    EventsError,
+    GatewayError,
+    Proposal,
+    Retry,
+    Signed,
+    SigningIdentity,
+    SubmitError,
+    Target,
+    Tls,
+    ValidationCode,
+)
+from ledger_adapters.keys import KeyFolder
+
+POSITIONS = 1 << 32  # per block
+BLOCKS_AT_ONCE = 50
+# A proposal that is older may be endorsed by one organisation and refused by the next, whose clock differs.
+OLDEST_PROPOSAL = MOST_SECONDS_OFF - 15
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`OPTIONS` of a Fabric ledger in `LEDGERS`.
+
+    `address` is a peer's of the own organisation, `msp_id`, `certificate` and `private_key` who acts; `tls_ca` has the
+    certificates that sign the peer's, `server_name` the name in it where that is not the host of the address.
+    """
+
+    address: str
+    channel: str
+    chaincode: str
+    msp_id: str
+    certificate: Path
+    private_key: Path
+    tls_ca: Path
+    keys: Path
+    server_name: str = ""
+    operator: bool = True
+    commands: int = 1_000
+    bytes: int = 1_000_000
+    wait: float = 30.0
+
+    @classmethod
+    def read(cls, alias: str, options: Mapping[str, Any]) -> Self:
+        """Raises `Misconfigured`, naming the setting."""
+        where = f"LEDGERS[{alias!r}]['OPTIONS']"
+        texts = ("ADDRESS", "CHANNEL", "CHAINCODE", "MSP_ID")
+        paths = ("CERTIFICATE", "PRIVATE_KEY", "TLS_CA", "KEYS")
+        others: dict[str, Any] = {"SERVER_NAME": str, "OPERATOR": bool, "COMMANDS": int, "BYTES": int, "WAIT": float}
+        if surplus := set(options) - {*texts, *paths, *others}:
+            raise Misconfigured(f"{where}: unknown {', '.join(sorted(surplus))}")
+        for name in (*texts, *paths):
+            if not options.get(name):
+                raise Misconfigured(f"{where}: {name} is missing")
+        for name in ("CERTIFICATE", "PRIVATE_KEY", "TLS_CA"):
+            if not Path(options[name]).is_file():
+                raise Misconfigured(f"{where}: {name}: there is no file {options[name]}")
+        kinds = {**dict.fromkeys(texts, str), **dict.fromkeys(paths, Path), **others}
+        try:
+            return cls(**{name.lower(): kind(options[name]) for name, kind in kinds.items() if name in options})
+        except (TypeError, ValueError) as error:
+            raise Misconfigured(f"{where}: {error}") from None
+
+
+class FabricLedger(LedgerAdapter):
+    """A channel's chaincode, reached through the Gateway service of one's own organisation's peer."""
+
+    is_remote = True
+
+    def __init__(
+        self,
+        alias: str,
+        options: Options,
+        identity: SigningIdentity,
+        operator: Signer | None,
+    ) -> None:
+        super().__init__(alias)
+        self.options = options
+        self.identity = identity
+        self.operator = operator
+        self.limits = Limits(options.commands, options.bytes)
+        tls = Tls(options.tls_ca.read_bytes(), options.server_name or None)
+        self.gateway = BlockingGateway(Target(options.address, tls), Deadlines(commit_status=options.wait))
+        self._genesis: Genesis | None = None
+
+    @classmethod
+    def from_options(cls, alias: str, options: Mapping[str, Any]) -> "FabricLedger":
+        chosen = Options.read(alias, options)
+        try:
+            identity = SigningIdentity.from_files(chosen.msp_id, chosen.certificate, chosen.private_key)
+        except (ValueError, TypeError) as error:
+            raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: CERTIFICATE or PRIVATE_KEY: {error}") from None
+        operator = KeyFolder(chosen.keys).signer("operator") if chosen.operator else None
+        return cls(alias, chosen, identity, operator)
+
+    def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
+        try:
+            return self.genesis()
+        except Misconfigured:
+            if self.operator is None:
+                raise
+        utility = self.operator.public_key
+        genesis = Genesis(
+            ledger, market, utility.algorithm, utility.x, utility.y, community.algorithm, community.x, community.y
+        )
+        proposal = self._propose(b"found", genesis.encode())
+        self._finish(self._endorse(proposal))
+        return self.genesis()
+
+    def genesis(self) -> Genesis:
+        if self._genesis is None:
+            try:
+                self._genesis = Genesis.decode(self._evaluate(b"genesis"))
+            except _Refused as refusal:
+                raise Misconfigured(f"ledger {self.alias!r}: {refusal}: run `manage.py ledger init`") from None
+        return self._genesis
+
+    # Sending
+
+    def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
+        commands = [parse(envelope) for envelope in envelopes]
+        signature = self.operator.sign(batch_digest(self.genesis().ledger, commands)) if self.operator else b""
+        proposal = self._propose(b"submit", Batch(tuple(envelopes), signature).encode())
+        return Transaction(bytes.fromhex(proposal.message.transaction_id), proposal.to_bytes())
+
+    def submit(self, transaction: Transaction) -> None:
+        """Returns when the transaction is in a block and valid."""
+        proposal = Signed.from_bytes(Proposal, transaction.payload)
+        age = time.time() - proposal.message.time.timestamp()
+        if age > OLDEST_PROPOSAL:
+            if self.outcome(transaction.id) is None:
+                raise Conflict(f"the proposal is {age:.0f} s old, and its time is that of the ledger")
+            return
+        self._finish(self._endorse(proposal))
+
+    def _propose(self, *arguments: bytes) -> Signed[Proposal]:
+        options = self.options
+        return Proposal.build(self.identity.identity, options.channel, options.chaincode, arguments).sign(self.identity)
+
+    def _endorse(self, proposal: Signed[Proposal]) -> "_Endorsed":
+        try:
+            return _Endorsed(proposal.message, self.gateway.endorse(proposal).sign(self.identity))
+        except EndorseError as error:
+            if error.duplicate:
+                return _Endorsed(proposal.message, None)
+            if error.retry is Retry.NEW_TRANSACTION:
+                raise Conflict(str(error)) from error
+            if error.chaincode_response is not None:
+                raise Rejected(str(error)) from error
+            self._explain(error)
+
+    def _finish(self, endorsed: "_Endorsed") -> None:
+        if endorsed.transaction is not None:
+            try:
+                self.gateway.submit(endorsed.transaction)
+            except SubmitError as error:
+                if not error.outcome_unknown:
+                    raise Rejected(str(error)) from error
+                raise OutcomeUnknown(str(error)) from error
+        proposal = endorsed.proposal
+        question = CommitStatusRequest.build(self.identity.identity, proposal.channel, proposal.transaction_id)
+        try:
+            status = self.gateway.commit_status(question.sign(self.identity))
+            status.raise_if_invalid()
+        except CommitStatusError as error:
+            raise OutcomeUnknown(str(error)) from error
+        except CommitError as error:
+            if error.retry is Retry.NEW_TRANSACTION:
+                raise Conflict(str(error)) from error
+            raise Rejected(str(error)) from error
+
+    @staticmethod
+    def _explain(error: GatewayError) -> NoReturn:
+        """What nobody can mend by waiting names the setting that it most likely comes from."""
+        if error.retry is not Retry.NONE:
+            raise Transient(str(error)) from error
+        text = str(error)
+        for part, setting in (
+            ("creator", "CERTIFICATE, PRIVATE_KEY or MSP_ID"),
+            ("access denied", "CERTIFICATE, PRIVATE_KEY or MSP_ID"),
+            ("identity expired", "CERTIFICATE"),
+            ("channel", "CHANNEL"),
+            ("chaincode", "CHAINCODE"),
+        ):
+            if part in text:
+                raise Misconfigured(f"{setting}: {text}") from error
+        raise Transient(text) from error
+
+    def outcome(self, transaction_id: bytes) -> tuple[Outcome, ...] | None:
+        name = transaction_id.hex()
+        proposal = Proposal.build(
+            self.identity.identity, self.options.channel, "qscc", ["GetTransactionByID", self.options.channel, name]
+        )
+        try:
+            found = committed_transaction(self.gateway.evaluate(proposal.sign(self.identity)))
+        except EvaluateError as error:
+            if error.chaincode_response is not None and "no such transaction ID" in error.chaincode_response[1]:
+                return None
+            self._explain(error)
+        if found.code != ValidationCode.VALID:
+            raise Conflict(f"transaction {name} is on the ledger as invalid, code {found.code}")
+        return SubmitResponse.decode(found.result).outcomes
+
+    # Reading
+
+    def _evaluate(self, *arguments: bytes) -> bytes:
+        try:
+            return self.gateway.evaluate(self._propose(*arguments))
+        except EvaluateError as error:
+            if error.chaincode_response is not None:
+                raise _Refused(error.chaincode_response[1]) from error
+            self._explain(error)
+
+    def read(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
+        wanted = list(keys)
+        found: dict[bytes, bytes | None] = {}
+        for start in range(0, len(wanted), MOST_KEYS):
+            part = wanted[start : start + MOST_KEYS]
+            values = ReadResponse.decode(self._evaluate(b"read", join_keys(part))).values
+            found |= {key: value or None for key, value in zip(part, values, strict=True)}
+        return found
+
+    def entries_before(self, position: int) -> int:
+        return position // POSITIONS
+
+    def events(self, start: int, limit: int, mark: bytes = b"") -> Page:
+        """Positions are block · 2^32 + index of the outcome in the block."""
+        height = self._height()
+        first = start // POSITIONS
+        if first >= height:
+            return Page((), start)
+        last = min(height, first + BLOCKS_AT_ONCE) - 1
+        found: list[Event] = []
+        request = BlocksRequest.build(self.identity.identity, self.options.channel, first, last)
+        try:
+            with self.gateway.blocks(request.sign(self.identity)) as blocks:
+                for block in blocks:
+                    outcomes = outcomes_of_block(block, self.options.chaincode)
+                    base = block.header.number * POSITIONS
+                    events = [
+                        Event(base + index, transaction, outcome)
+                        for index, (transaction, outcome) in enumerate(outcomes)
+                    ]
+                    found += [event for event in events if event.position >= start]
+                    if len(found) > limit:
+                        return Page(tuple(found[:limit]), found[limit - 1].position + 1)
+        except EventsError as error:
+            self._explain(error)
+        return Page(tuple(found), (last + 1) * POSITIONS)
+
+    def _height(self) -> int:
+        try:
+            return self.gateway.chain_info(self.identity, self.options.channel).height
+        except EvaluateError as error:
+            self._explain(error)
+
+    def prove(self, ids: Iterable[bytes]) -> Proof:
+        raise NotImplementedError
+
+    def trust(self) -> Trust:
+        raise NotImplementedError
+
+    def health(self) -> Health:
+        return Health(self._height(), int(time.time()))
+
+
+class _Refused(Exception):
+    """The chaincode's own refusal of a query."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Endorsed:
+    """A proposal and what is to be ordered; nothing where it was ordered before."""
+
+    proposal: Proposal
+    transaction: Any

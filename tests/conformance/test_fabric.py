@@ -1,0 +1,69 @@
+"""Fabric: two organisations, both of which have to endorse."""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.fabric.network import Network, NetworkError, check_programs
+from evidence.keys import SoftwareKey
+from ledger_adapters.conformance import AdapterConformance, Bench, Trial, run
+from ledger_adapters.fabric.adapter import FabricLedger
+
+BACKENDS = (FabricLedger,)
+
+
+def options(network: Network, organisation: str, keys: Path) -> dict[str, Any]:
+    return {**network.description.options(organisation), "KEYS": keys}
+
+
+@pytest.fixture(scope="module")
+def own_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Network, Path]]:
+    """A network of its own: the other tests' one is founded with keys that an adapter does not have."""
+    try:
+        check_programs()
+    except NetworkError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("conformance")
+    network = Network(folder / "network")
+    network.start()
+    try:
+        ledger = FabricLedger.from_options("test", options(network, "utility", folder / "keys"))
+        ledger.found(secrets.token_bytes(32), secrets.token_bytes(32), SoftwareKey.generate().public_key)
+        ledger.gateway.close()
+        yield network, folder / "keys"
+    finally:
+        network.stop()
+
+
+@pytest.mark.fabric
+class TestFabric(AdapterConformance):
+    @pytest.fixture
+    def bench(self, own_network: tuple[Network, Path]) -> Iterator[Bench]:
+        network, keys = own_network
+        opened = [FabricLedger.from_options("test", options(network, "utility", keys))]
+
+        def reopen() -> FabricLedger:
+            opened.append(FabricLedger.from_options("test", options(network, "utility", keys)))
+            return opened[-1]
+
+        yield Bench(opened[0], reopen)
+        for ledger in opened:
+            ledger.gateway.close()
+
+
+@pytest.mark.fabric
+@pytest.mark.timeout(900)
+def test_two_hundred_sequences_give_what_the_core_gives(own_network: tuple[Network, Path]) -> None:
+    """The community relays what needs no signature of the operator's."""
+    network, keys = own_network
+    utility = FabricLedger.from_options("test", options(network, "utility", keys))
+    relayed = {**options(network, "community", keys), "OPERATOR": False}
+    community = FabricLedger.from_options("test", relayed)
+    trial = Trial(utility, community)
+    run(trial, range(200), rounds=12)
+    assert trial.commands == 200 * 12
+    utility.gateway.close()
+    community.gateway.close()

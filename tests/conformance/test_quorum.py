@@ -1,0 +1,85 @@
+"""Quorum: on an EVM node that mines at once, and on a QBFT network with four validators."""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.quorum.network import Network
+from evidence.keys import SoftwareKey
+from ledger_adapters.conformance import AdapterConformance, Bench, Trial, run
+from ledger_adapters.contract import Code
+from ledger_adapters.quorum.adapter import QuorumLedger
+from tests.evm import EvmNode, evm_node
+from tests.quorum.conftest import quorum_network
+
+__all__ = ["evm_node", "quorum_network"]
+
+BACKENDS = (QuorumLedger,)
+
+
+def opened(folder: Path, rpc: list[str], chain: int, *, is_operator: bool = True) -> QuorumLedger:
+    options = {"RPC": rpc, "CHAIN_ID": chain, "KEYS": folder / "keys", "DEPLOYMENT": folder / "address"}
+    return QuorumLedger.from_options("test", {**options, "OPERATOR": is_operator})
+
+
+def founded(folder: Path, rpc: list[str], chain: int) -> QuorumLedger:
+    ledger = opened(folder, rpc, chain)
+    ledger.found(secrets.token_bytes(32), secrets.token_bytes(32), SoftwareKey.generate().public_key)
+    return ledger
+
+
+@pytest.mark.evm
+class TestEvm(AdapterConformance):
+    @pytest.fixture
+    def bench(self, evm_node: EvmNode, tmp_path: Path) -> Bench:
+        ledger = founded(tmp_path, [evm_node.rpc], evm_node.chain_id)
+        return Bench(ledger, lambda: opened(tmp_path, [evm_node.rpc], evm_node.chain_id))
+
+
+@pytest.fixture
+def evm_trial(evm_node: EvmNode, tmp_path: Path) -> Trial:
+    ledger = founded(tmp_path, [evm_node.rpc], evm_node.chain_id)
+    relay = opened(tmp_path, [evm_node.rpc], evm_node.chain_id, is_operator=False)
+    return Trial(ledger, relay, lambda seconds: _pass_time(evm_node, seconds))
+
+
+def _pass_time(node: EvmNode, seconds: int) -> None:
+    node.call("evm_increaseTime", seconds)
+    node.call("evm_mine")
+
+
+@pytest.mark.evm
+@pytest.mark.timeout(900)
+def test_two_thousand_sequences_give_what_the_core_gives(evm_trial: Trial) -> None:
+    for first in range(0, 2_000, 250):
+        run(evm_trial, range(first, first + 250), rounds=12)
+    missed = set(Code) - set(evm_trial.seen)
+    assert len(missed) <= len(Code) // 10, sorted(code.name for code in missed)
+    assert evm_trial.commands == 2_000 * 12
+
+
+@pytest.fixture(scope="module")
+def on_quorum(
+    quorum_network: Network, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, list[str], int]]:
+    folder = tmp_path_factory.mktemp("market")
+    rpc = [node.rpc for node in quorum_network.nodes]
+    founded(folder, rpc, quorum_network.settings.chain_id)
+    yield folder, rpc, quorum_network.settings.chain_id
+
+
+@pytest.mark.quorum
+class TestQuorum(AdapterConformance):
+    @pytest.fixture
+    def bench(self, on_quorum: tuple[Path, list[str], int]) -> Bench:
+        return Bench(opened(*on_quorum), lambda: opened(*on_quorum))
+
+
+@pytest.mark.quorum
+@pytest.mark.timeout(900)
+def test_two_hundred_sequences_give_what_the_core_gives(on_quorum: tuple[Path, list[str], int]) -> None:
+    trial = Trial(opened(*on_quorum), opened(*on_quorum, is_operator=False))
+    run(trial, range(200), rounds=12)
+    assert trial.commands == 200 * 12

@@ -1,0 +1,214 @@
+"""From the market's contract to the verified invoice: what the adapter proves, on a chain that runs."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rlp
+from web3.exceptions import Web3RPCError
+
+from deploy.quorum.network import Network
+from evidence.bundle import QuorumLog, dump, load
+from evidence.commands import Command, Fields, wallet_digest
+from evidence.commands.kinds import RegisterParticipant
+from evidence.ethereum.headers import block_hash
+from evidence.ethereum.proof import ProvenBlock
+from evidence.ethereum.receipts import outcome_of, read_logs
+from evidence.ethereum.trie import read_items
+from evidence.keys import Algorithm, SoftwareKey
+from evidence.verify import VerificationError, verify
+from ledger_adapters.base import Lane
+from ledger_adapters.contract.records import Custody
+from ledger_adapters.exceptions import LedgerError, Misconfigured
+from ledger_adapters.quorum.adapter import QuorumLedger
+from tests.evm import EvmNode
+from tests.quorum.recording import NO_ROLE, registration
+from tests.spine.test_verifier_adversary import LEDGER, MARKET, Forgery, bobs_invoice, key_of, name
+
+COMMUNITY = key_of("community").public_key
+WALLET = SoftwareKey(Algorithm.SECP256K1, name("bob's wallet"))
+
+
+def founded(folder: Path, rpc: list[str], chain: int, **options: Any) -> QuorumLedger:
+    settings = {"RPC": rpc, "CHAIN_ID": chain, "KEYS": folder / "keys", "DEPLOYMENT": folder / "contract", **options}
+    ledger = QuorumLedger.from_options("quorum", settings)
+    ledger.found(LEDGER, MARKET, COMMUNITY)
+    return ledger
+
+
+def submit(ledger: QuorumLedger, *commands: Command, last: bytes | None = None) -> bytes:
+    transaction = ledger.prepare([command.envelope.encode() for command in commands], Lane(0, last))
+    ledger.submit(transaction)
+    outcomes = ledger.outcome(transaction.id)
+    assert outcomes is not None, "the transaction is not on the chain"
+    return transaction.payload
+
+
+# A chain of four validators
+
+
+class OnChain(Forgery):
+    """Nothing is forged: the commands go to the contract, in two transactions, and bob signs with a wallet."""
+
+    ledger: QuorumLedger
+
+    def _log(self, wanted: list[tuple[Fields, str]]) -> QuorumLog:
+        commands = [self._signed(index, *one) for index, one in enumerate(wanted)]
+        last = submit(self.ledger, *commands[:6])
+        submit(self.ledger, *commands[6:], last=last)
+        return QuorumLog(self.ledger.prove([command.id for command in commands]).blocks)
+
+    def _signed(self, index: int, fields: Fields, signer: str) -> Command:
+        if isinstance(fields, RegisterParticipant) and fields.participant == name("bob"):
+            key = WALLET.public_key
+            fields = replace(fields, algorithm=key.algorithm, x=key.x, y=key.y, custody=Custody.OWN)
+        command = Command(MARKET, name(f"nonce {index}"), fields)
+        if signer == "bob":
+            digest = wallet_digest(self.ledger.wallet_domain(), command)
+            return replace(command, signatures=((WALLET.public_key.id, WALLET.sign(digest)),))
+        return command.signed_by(LEDGER, key_of(signer)) if signer else command
+
+
+@pytest.fixture(scope="module")
+def ledger(quorum_network: Network, tmp_path_factory: pytest.TempPathFactory) -> QuorumLedger:
+    rpc = [node.rpc for node in quorum_network.nodes]
+    return founded(tmp_path_factory.mktemp("market"), rpc, quorum_network.settings.chain_id)
+
+
+@pytest.mark.quorum
+def test_an_invoice_is_verified_by_what_the_validators_sealed(ledger: QuorumLedger) -> None:
+    invoice = bobs_invoice()
+    on_chain = OnChain(**{member: getattr(invoice, member) for member in invoice.__dataclass_fields__})
+    on_chain.ledger = ledger
+    bundle, trust = on_chain.bundle(), ledger.trust()
+    report = verify(bundle, trust.encode())
+    assert report.figures.total_minor > 0
+    assert report.grades == {1: 350}
+    assert "3 of 4 validators" in report.checks[0].text
+    log = load(bundle).log
+    assert isinstance(log, QuorumLog)
+    assert len(log.blocks) == 2
+    turned = replace(load(bundle), log=QuorumLog(log.blocks[::-1]))
+    with pytest.raises(VerificationError, match="chain's order"):
+        verify(dump(turned), trust.encode())
+    elsewhere = replace(trust, contract=b"\1" * 20)
+    with pytest.raises(VerificationError, match="another contract"):
+        verify(bundle, elsewhere.encode())
+    another = replace(trust, chain=trust.chain + 1)
+    with pytest.raises(VerificationError, match="signature of the one who asked"):
+        verify(bundle, another.encode())
+
+
+@pytest.mark.quorum
+def test_the_validators_that_are_trusted_are_those_of_the_network(
+    ledger: QuorumLedger, quorum_network: Network
+) -> None:
+    trust = ledger.trust()
+    assert {"0x" + address.hex() for address in trust.validators} == {node.address for node in quorum_network.nodes}
+    assert (trust.ledger, trust.market, trust.chain) == (LEDGER, MARKET, quorum_network.settings.chain_id)
+
+
+# A chain that nobody seals
+
+
+@pytest.fixture(scope="module")
+def unsealed(evm_node: EvmNode, tmp_path_factory: pytest.TempPathFactory) -> QuorumLedger:
+    return founded(tmp_path_factory.mktemp("market"), [evm_node.rpc], evm_node.chain_id)
+
+
+@pytest.mark.evm
+def test_a_proof_leads_up_to_the_header_of_the_block(unsealed: QuorumLedger) -> None:
+    commands = [registration(unsealed) for _ in range(5)]
+    last = submit(unsealed, *commands[:3])
+    submit(unsealed, *commands[3:], last=last)
+    blocks = unsealed.prove([commands[number].id for number in (4, 0, 2)]).blocks
+    assert [command.id for block in blocks for command in shown(unsealed, block)] == [
+        commands[number].id for number in (0, 2, 4)
+    ]
+
+
+def shown(ledger: QuorumLedger, block: ProvenBlock) -> list[Command]:
+    """The commands that a block's receipts hold, where its header is that of the chain."""
+    members = rlp.decode(block.header)
+    assert block_hash(block.header) == ledger.w3.eth.get_block(int.from_bytes(members[8], "big"))["hash"]
+    transactions = sorted({log.transaction for log in block.logs})
+    receipts = dict(zip(transactions, read_items(members[5], block.nodes, transactions), strict=True))
+    contract = bytes.fromhex(ledger.market.address[2:])
+    logs = [read_logs(receipts[log.transaction])[log.index] for log in block.logs]
+    return [Command.from_bytes(outcome_of(log, contract).envelope) for log in logs]
+
+
+@pytest.mark.evm
+def test_only_what_was_applied_is_proven(unsealed: QuorumLedger) -> None:
+    applied, rejected, unknown = registration(unsealed), registration(unsealed, NO_ROLE), registration(unsealed)
+    submit(unsealed, applied, rejected)
+    for command in (rejected, unknown):
+        with pytest.raises(KeyError, match=command.id.hex()):
+            unsealed.prove([applied.id, command.id])
+    assert unsealed.prove([]).blocks == ()
+
+
+@pytest.mark.evm
+def test_a_command_that_was_refused_before_is_proven_where_it_was_applied(unsealed: QuorumLedger) -> None:
+    first = registration(unsealed)
+    second = replace(registration(unsealed), after=first.id)
+    last = submit(unsealed, second)
+    last = submit(unsealed, first, last=last)
+    submit(unsealed, second, last=last)
+    (block,) = unsealed.prove([second.id]).blocks
+    assert shown(unsealed, block) == [second]
+    assert int.from_bytes(rlp.decode(block.header)[8], "big") == unsealed.w3.eth.block_number
+
+
+@pytest.mark.evm
+def test_a_node_that_takes_small_ranges_only_is_asked_for_those(
+    unsealed: QuorumLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = registration(unsealed)
+    submit(unsealed, command)
+    whole = unsealed.w3.eth.get_logs
+    widths = []
+
+    def narrow(wanted: Any) -> Any:
+        widths.append(wanted["toBlock"] - wanted["fromBlock"] + 1)
+        if widths[-1] > 3:
+            raise Web3RPCError("query exceeds max block range 3")
+        return whole(wanted)
+
+    monkeypatch.setattr(unsealed.w3.eth, "get_logs", narrow)
+    (block,) = unsealed.prove([command.id]).blocks
+    assert shown(unsealed, block) == [command]
+    assert widths[0] > 3
+
+
+@pytest.mark.evm
+def test_receipts_that_do_not_fit_the_header_are_no_proof(
+    unsealed: QuorumLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = registration(unsealed)
+    submit(unsealed, command)
+    whole = unsealed.w3.eth.get_block_receipts
+
+    def altered(block: Any) -> Any:
+        return [{**receipt, "cumulativeGasUsed": receipt["cumulativeGasUsed"] + 1} for receipt in whole(block)]
+
+    monkeypatch.setattr(unsealed.w3.eth, "get_block_receipts", altered)
+    with pytest.raises(LedgerError, match="do not lead to the root"):
+        unsealed.prove([command.id])
+
+
+@pytest.mark.evm
+def test_a_header_that_is_not_the_blocks_is_no_proof(unsealed: QuorumLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = registration(unsealed)
+    submit(unsealed, command)
+    whole = unsealed.w3.eth.get_block
+    monkeypatch.setattr(unsealed.w3.eth, "get_block", lambda number: {**whole(number), "gasUsed": 1})
+    with pytest.raises(LedgerError, match="not the one that its hash"):
+        unsealed.prove([command.id])
+
+
+@pytest.mark.evm
+def test_where_nobody_seals_there_is_nothing_to_trust(unsealed: QuorumLedger) -> None:
+    with pytest.raises(Misconfigured, match="no validators"):
+        unsealed.trust()
