@@ -69,11 +69,24 @@ def running_evm_node(folder: Path, options: Sequence[str] = ()) -> Iterator[EvmN
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:
         try:
             await_port(port, process, log)
-            keys = json.loads(accounts.read_text(encoding="utf-8"))["private_keys"]
+            keys = await_keys(accounts)
             senders = tuple(key.removeprefix("0x") for key in keys)
             yield EvmNode(f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}", CHAIN_ID, senders)
         finally:
             process.terminate()
+
+
+def await_keys(accounts: Path) -> list[str]:
+    """The node may listen a moment before it has written the file."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while True:
+        try:
+            keys: list[str] = json.loads(accounts.read_text(encoding="utf-8"))["private_keys"]
+        except (FileNotFoundError, json.JSONDecodeError):
+            assert time.monotonic() < deadline, f"anvil does not write {accounts}"
+            time.sleep(0.05)
+        else:
+            return keys
 
 
 def free_port() -> int:

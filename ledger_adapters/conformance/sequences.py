@@ -131,7 +131,7 @@ class Sequence:
 
     def _any(self, state: State, now: int) -> Fields:
         topic = TOPICS[self.seed % len(TOPICS)]
-        kind = self.choose(topic if self._chance(85) else tuple(KINDS.values()))
+        kind = self._possible(self.choose(topic if self._chance(85) else tuple(KINDS.values())), state)
         drawn = {name: self._drawn(name, now) for name in layout(kind).names}
         if "algorithm" in drawn:
             drawn |= self._new_key(kind)
@@ -140,6 +140,13 @@ class Sequence:
         if improve is not None and not self._chance(15):
             return improve(self, fields, state, now)
         return fields
+
+    def _possible(self, kind: type[Fields], state: State) -> type[Fields]:
+        """Most of the time what a kind rests on comes first."""
+        needed = NEEDED.get(kind)
+        if needed is None or self._chance(10) or self.past(*needed, state) is not None:
+            return kind
+        return self._possible(needed[0], state)
 
     def _new_key(self, kind: type[Fields]) -> dict[str, Any]:
         name = f"new {self._random.randrange(4)}"
@@ -370,6 +377,15 @@ def _on_a_plant(sequence: Sequence, fields: kinds.TransferPlant, state: State, n
     return replace(fields, plant=roof.plant, owner=_record(Plant, state, roof.plant).owner)
 
 
+# The kind that a kind rests on, the record that it writes and the field with the record's id.
+NEEDED: dict[type[Fields], tuple[type[Fields], type[Record], str]] = {
+    kinds.PublishOffer: (kinds.DeclareSurplus, Declaration, "declaration"),
+    kinds.CommitPurchase: (kinds.PublishOffer, Offer, "offer"),
+    kinds.CloseOffer: (kinds.PublishOffer, Offer, "offer"),
+    kinds.WithdrawOffer: (kinds.PublishOffer, Offer, "offer"),
+    kinds.PlaceOrder: (kinds.OpenAuction, Auction, "auction"),
+    kinds.ClearAuction: (kinds.OpenAuction, Auction, "auction"),
+}
 IMPROVEMENTS: dict[type[Fields], Improvement] = {
     kinds.RecordSettlement: _next_version,
     kinds.DeclareSurplus: _some_surplus,

@@ -1,6 +1,7 @@
 """Quorum: on an EVM node that mines at once, and on a QBFT network with four validators."""
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,11 +9,15 @@ import pytest
 
 from deploy.quorum.network import Network
 from evidence.keys import SoftwareKey
-from ledger_adapters.conformance import AdapterConformance, Bench, Trial, run
+from ledger_adapters.conformance import AdapterConformance, Bench, Difference, Trial, run
+from ledger_adapters.conformance.sequences import TOPICS
 from ledger_adapters.contract import Code
+from ledger_adapters.quorum import market
 from ledger_adapters.quorum.adapter import QuorumLedger
+from ledger_adapters.quorum.market import artefact
 from tests.evm import EvmNode, evm_node
 from tests.quorum.conftest import quorum_network
+from tests.quorum.contracts import CONTRACTS, compile_contracts
 
 __all__ = ["evm_node", "quorum_network"]
 
@@ -40,6 +45,10 @@ class TestEvm(AdapterConformance):
 
 @pytest.fixture
 def evm_trial(evm_node: EvmNode, tmp_path: Path) -> Trial:
+    return _trial_on(evm_node, tmp_path)
+
+
+def _trial_on(evm_node: EvmNode, tmp_path: Path) -> Trial:
     ledger = founded(tmp_path, [evm_node.rpc], evm_node.chain_id)
     relay = opened(tmp_path, [evm_node.rpc], evm_node.chain_id, is_operator=False)
     return Trial(ledger, relay, lambda seconds: _pass_time(evm_node, seconds))
@@ -58,6 +67,38 @@ def test_two_thousand_sequences_give_what_the_core_gives(evm_trial: Trial) -> No
     missed = set(Code) - set(evm_trial.seen)
     assert len(missed) <= len(Code) // 10, sorted(code.name for code in missed)
     assert evm_trial.commands == 2_000 * 12
+
+
+# What is changed, and the topic of the sequences that meet it most often.
+MUTANTS = {
+    "one Wh more than offered": ("Offers", "> offer.energy)", "> uint256(offer.energy) + 1)", 0),
+    "cleared an hour too early": ("Auctions", "if (time < uint256", "if (uint256(time) + 3_600 < uint256", 2),
+    "no operator asked": ("Core", "if (opened.description.byUtility &&", "if (validUntil == 7 &&", 3),
+}
+
+
+@pytest.mark.evm
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutated_contract_is_caught(
+    evm_node: EvmNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The sources with one condition changed are compiled and put on the chain in the place of the true ones."""
+    contract, condition, mutant, topic = MUTANTS[name]
+    sources = tmp_path / "contracts"
+    shutil.copytree(CONTRACTS, sources, ignore=shutil.ignore_patterns("node_modules", "build"))
+    (sources / "node_modules").symlink_to(CONTRACTS / "node_modules")
+    path = sources / "src" / f"{contract}.sol"
+    text = path.read_text(encoding="utf-8")
+    assert text.count(condition) == 1
+    path.write_text(text.replace(condition, mutant), encoding="utf-8")
+    compile_contracts(tmp_path / "build", folder=sources)
+    monkeypatch.setattr(market, "BUILD", tmp_path / "build")
+    artefact.cache_clear()
+    try:
+        with pytest.raises(Difference):
+            run(_trial_on(evm_node, tmp_path), range(topic, 800, len(TOPICS)), rounds=12)
+    finally:
+        artefact.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -41,11 +41,11 @@ NOBODY = "0x" + "00" * 20
 GAS_LIMIT = 700_000_000
 
 
-def compile_contracts(target: Path, *sources: str) -> None:
-    """Compile the source folders (`src` unless others are named) to artefacts in `target`."""
+def compile_contracts(target: Path, *sources: str, folder: Path = CONTRACTS) -> None:
+    """Compile the source folders (`src` unless others are named) of `folder` to artefacts in `target`."""
     if not (CONTRACTS / "node_modules" / "solc").is_dir():
         pytest.skip("there is no Solidity compiler: run npm ci in ledger_adapters/quorum/contracts")
-    subprocess.run(["node", "compile.mjs", str(target), *sources], cwd=CONTRACTS, check=True)
+    subprocess.run(["node", "compile.mjs", str(target), *sources], cwd=folder, check=True)
 
 
 def harness(factory: pytest.TempPathFactory) -> Path:
