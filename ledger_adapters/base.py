@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from evidence import eip712
 from evidence.ethereum.proof import ProvenBlock
+from evidence.fabric.block import OrderedBlock
 from evidence.keys import PublicKey
 from evidence.merkle import Path
 from evidence.trust import Trust
@@ -82,7 +83,14 @@ class ChainProof:
     blocks: tuple[ProvenBlock, ...]
 
 
-Proof = LogProof | ChainProof
+@dataclass(frozen=True, slots=True)
+class ChannelProof:
+    """Proof from a Fabric channel: blocks in its order. Their transactions hold the events."""
+
+    blocks: tuple[OrderedBlock, ...]
+
+
+Proof = LogProof | ChainProof | ChannelProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,8 @@ class LedgerAdapter(ABC):
     limits: Limits
     # Whether a transaction takes long enough that lanes should be sent at the same time.
     is_remote = False
+    # Whether the ledger is counted in blocks, rather than in entries.
+    in_blocks = False
 
     def __init__(self, alias: str) -> None:
         self.alias = alias

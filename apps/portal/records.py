@@ -15,6 +15,7 @@ from apps.accounts.models import Party, PartyKey
 from apps.accounts.permissions import Action, Viewer
 from apps.assets.models import Plant
 from apps.billing.models import Invoice
+from apps.ledger.ledgers import get_ledger
 from apps.ledger.models import Command, OnLedger
 from apps.ledger.services.status import standing_of
 from apps.metering.models import Anchor, Device, DeviceKey
@@ -86,7 +87,7 @@ def seals(command_ids: Iterable[bytes | None], *, linked: bool = True) -> dict[b
     wanted = [bytes(command_id) for command_id in command_ids if command_id]
     if not wanted:
         return {}
-    found = Command.objects.filter(command_id__in=wanted).defer("envelope")
+    found = Command.objects.filter(command_id__in=wanted).defer("envelope").select_related("stream")
     return {bytes(command.command_id): seal_of(command, linked=linked) for command in found}
 
 
@@ -98,9 +99,11 @@ def seals_of(objects: Sequence[OnLedger], *, linked: bool = True) -> list[Ledger
 
 def seal_of(command: Command, *, linked: bool = True) -> LedgerSeal:
     stands = standing_of(command)
+    ledger = get_ledger(command.stream.ledger)
     return LedgerSeal(
         SealState(stands.state),
-        entry=stands.entry,
+        entry=None if stands.entry is None else ledger.entries_before(stands.entry),
+        in_block=ledger.in_blocks,
         since=_since(command),
         reason=stands.reason,
         href=record_url(command.command_id) if linked else "",

@@ -1,19 +1,25 @@
 """Hyperledger Fabric as a ledger: the contract's core as chaincode, endorsed by every organisation of the market."""
 
+import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
+from cryptography import x509
+from fabric_protos.peer.lifecycle.lifecycle_pb2 import QueryChaincodeDefinitionArgs
+
 from evidence.commands import Batch, batch_digest, parse
+from evidence.fabric.identities import Role
 from evidence.keys import PublicKey, Signer
-from evidence.trust import Trust
-from ledger_adapters.base import LANE, Event, Health, Lane, LedgerAdapter, Limits, Page, Proof, Transaction
+from evidence.trust import FabricTrust
+from ledger_adapters.base import LANE, ChannelProof, Event, Health, Lane, LedgerAdapter, Limits, Page, Transaction
 from ledger_adapters.contract import Genesis, Outcome
-from ledger_adapters.exceptions import Conflict, Misconfigured, OutcomeUnknown, Rejected, Transient
+from ledger_adapters.exceptions import Conflict, Misconfigured, NotAgreed, OutcomeUnknown, Rejected, Transient
 from ledger_adapters.fabric.blocks import committed_transaction, outcomes_of_block
-from ledger_adapters.fabric.chaincode.functions import MOST_SECONDS_OFF
+from ledger_adapters.fabric.chaincode.functions import MOST_SECONDS_OFF, NOT_AGREED
 from ledger_adapters.fabric.chaincode.messages import MOST_KEYS, ReadResponse, SubmitResponse, join_keys
 from ledger_adapters.fabric.gateway import (
     BlockingGateway,
@@ -35,12 +41,21 @@ from ledger_adapters.fabric.gateway import (
     Tls,
     ValidationCode,
 )
+from ledger_adapters.fabric.proofs import (
+    Prover,
+    chaincode_definition,
+    channel_config,
+    endorsers_of,
+    organisations_of,
+)
 from ledger_adapters.keys import KeyFolder
 
 POSITIONS = 1 << 32  # per block
 BLOCKS_AT_ONCE = 50
 # A proposal that is older may be endorsed by one organisation and refused by the next, whose clock differs.
 OLDEST_PROPOSAL = MOST_SECONDS_OFF - 15
+# What the chaincode says to a proposal whose time it does not take.
+OTHER_CLOCK = "off the clock of this organisation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +106,7 @@ class FabricLedger(LedgerAdapter):
     """A channel's chaincode, reached through the Gateway service of one's own organisation's peer."""
 
     is_remote = True
+    in_blocks = True
 
     def __init__(
         self,
@@ -107,6 +123,7 @@ class FabricLedger(LedgerAdapter):
         tls = Tls(options.tls_ca.read_bytes(), options.server_name or None)
         self.gateway = BlockingGateway(Target(options.address, tls), Deadlines(commit_status=options.wait))
         self._genesis: Genesis | None = None
+        self._prover = Prover(self.gateway, identity, options.channel, self.events)
 
     @classmethod
     def from_options(cls, alias: str, options: Mapping[str, Any]) -> "FabricLedger":
@@ -115,10 +132,20 @@ class FabricLedger(LedgerAdapter):
             identity = SigningIdentity.from_files(chosen.msp_id, chosen.certificate, chosen.private_key)
         except (ValueError, TypeError) as error:
             raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: CERTIFICATE or PRIVATE_KEY: {error}") from None
+        if identity.identity.expires <= datetime.now(UTC):
+            raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: CERTIFICATE: expired on {identity.identity.expires}")
+        try:
+            x509.load_pem_x509_certificates(chosen.tls_ca.read_bytes())
+        except ValueError as error:
+            raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: TLS_CA: {error}") from None
         operator = KeyFolder(chosen.keys).signer("operator") if chosen.operator else None
         return cls(alias, chosen, identity, operator)
 
     def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
+        """As with every ledger; but each organisation must have agreed to the record first.
+
+        Until then it stays as a draft beside the keys, which further calls go on with. Raises `NotAgreed`.
+        """
         try:
             return self.genesis()
         except Misconfigured:
@@ -128,9 +155,31 @@ class FabricLedger(LedgerAdapter):
         genesis = Genesis(
             ledger, market, utility.algorithm, utility.x, utility.y, community.algorithm, community.x, community.y
         )
-        proposal = self._propose(b"found", genesis.encode())
-        self._finish(self._endorse(proposal))
+        record = self._draft(genesis)
+        try:
+            self._finish(self._endorse(self._propose(b"found", record)))
+        except Rejected as error:
+            if NOT_AGREED not in str(error):
+                raise
+            digest = hashlib.sha256(record)
+            raise NotAgreed(
+                f"{error}: have every organisation write {digest.hexdigest()} to the --genesis-file of its chaincode "
+                "server (on a local network `python -m deploy.fabric.network agree --genesis` does), then try again",
+                digest.digest(),
+            ) from error
         return self.genesis()
+
+    def _draft(self, genesis: Genesis) -> bytes:
+        """The record that others are asked to agree to, as it was first written."""
+        path = self.options.keys / "genesis-draft"
+        try:
+            with path.open("xb") as file:
+                file.write(genesis.encode())
+        except FileExistsError:
+            draft = Genesis.decode(path.read_bytes())
+            if replace(draft, ledger=genesis.ledger, market=genesis.market) != genesis:
+                raise Misconfigured(f"KEYS: {path} was written with other keys: remove it") from None
+        return path.read_bytes()
 
     def genesis(self) -> Genesis:
         if self._genesis is None:
@@ -138,7 +187,21 @@ class FabricLedger(LedgerAdapter):
                 self._genesis = Genesis.decode(self._evaluate(b"genesis"))
             except _Refused as refusal:
                 raise Misconfigured(f"ledger {self.alias!r}: {refusal}: run `manage.py ledger init`") from None
+            except Transient:
+                self._check_chaincode()
+                raise
         return self._genesis
+
+    def _check_chaincode(self) -> None:
+        """Peers that have just been started and a name that nobody knows look the same to the gateway."""
+        name, channel = self.options.chaincode, self.options.channel
+        arguments = [b"QueryChaincodeDefinition", QueryChaincodeDefinitionArgs(name=name).SerializeToString()]
+        proposal = Proposal.build(self.identity.identity, channel, "_lifecycle", arguments)
+        try:
+            self.gateway.evaluate(proposal.sign(self.identity))
+        except EvaluateError as error:
+            if "is not defined" in str(error):
+                raise Misconfigured(f"CHAINCODE: there is no {name} on channel {channel}") from error
 
     # Sending
 
@@ -168,7 +231,8 @@ class FabricLedger(LedgerAdapter):
         except EndorseError as error:
             if error.duplicate:
                 return _Endorsed(proposal.message, None)
-            if error.retry is Retry.NEW_TRANSACTION:
+            # A new proposal has another time.
+            if error.retry is Retry.NEW_TRANSACTION or OTHER_CLOCK in str(error):
                 raise Conflict(str(error)) from error
             if error.chaincode_response is not None:
                 raise Rejected(str(error)) from error
@@ -197,9 +261,16 @@ class FabricLedger(LedgerAdapter):
     @staticmethod
     def _explain(error: GatewayError) -> NoReturn:
         """What nobody can mend by waiting names the setting that it most likely comes from."""
-        if error.retry is not Retry.NONE:
-            raise Transient(str(error)) from error
         text = str(error)
+        for part, setting in (
+            ("CERTIFICATE_VERIFY_FAILED", "TLS_CA"),
+            ("Hostname Verification Check failed", "SERVER_NAME or ADDRESS"),
+            ("could not get last config for channel", "CHANNEL"),
+        ):
+            if part in text:
+                raise Misconfigured(f"{setting}: {text}") from error
+        if error.retry is not Retry.NONE:
+            raise Transient(text) from error
         for part, setting in (
             ("creator", "CERTIFICATE, PRIVATE_KEY or MSP_ID"),
             ("access denied", "CERTIFICATE, PRIVATE_KEY or MSP_ID"),
@@ -279,11 +350,36 @@ class FabricLedger(LedgerAdapter):
         except EvaluateError as error:
             self._explain(error)
 
-    def prove(self, ids: Iterable[bytes]) -> Proof:
-        raise NotImplementedError
+    def prove(self, ids: Iterable[bytes]) -> ChannelProof:
+        try:
+            return self._prover.prove(ids, self.entries_before)
+        except EventsError as error:
+            self._explain(error)
 
-    def trust(self) -> Trust:
-        raise NotImplementedError
+    def trust(self) -> FabricTrust:
+        genesis, options = self.genesis(), self.options
+        config = self._ask_system(*channel_config(options.channel))
+        members = organisations_of(config, "Application", Role.PEER)
+        names = endorsers_of(self._ask_system(*chaincode_definition(options.chaincode)))
+        if strangers := names - set(members):
+            raise Misconfigured(f"CHAINCODE: its policy names {', '.join(strangers)}, not of channel {options.channel}")
+        orderers = organisations_of(config, "Orderer", Role.ORDERER)
+        return FabricTrust(
+            genesis.ledger,
+            genesis.market,
+            options.channel,
+            options.chaincode,
+            tuple(members[name] for name in sorted(names)),
+            tuple(orderers[name] for name in sorted(orderers)),
+        )
+
+    def _ask_system(self, chaincode: str, arguments: Sequence[str | bytes]) -> bytes:
+        """A query of a chaincode that every peer brings along."""
+        proposal = Proposal.build(self.identity.identity, self.options.channel, chaincode, arguments)
+        try:
+            return self.gateway.evaluate(proposal.sign(self.identity))
+        except EvaluateError as error:
+            self._explain(error)
 
     def health(self) -> Health:
         return Health(self._height(), int(time.time()))

@@ -9,11 +9,18 @@ from typing import Any, Self
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_typing import ChecksumAddress
+from eth_utils.abi import abi_to_signature, function_signature_to_4byte_selector
 from hexbytes import HexBytes
 from web3 import Web3
-from web3.exceptions import TransactionNotFound, Web3RPCError
+from web3.exceptions import (
+    BadFunctionCallOutput,
+    BlockNotFound,
+    ContractLogicError,
+    TransactionNotFound,
+    Web3RPCError,
+)
 from web3.middleware import ExtraDataToPOAMiddleware
-from web3.types import FilterParams, TxParams, TxReceipt
+from web3.types import FilterParams, TxData, TxParams, TxReceipt
 
 from evidence import eip712
 from evidence.commands import Batch, batch_digest, parse
@@ -21,10 +28,10 @@ from evidence.keys import PublicKey, Signer
 from evidence.trust import QuorumTrust
 from ledger_adapters.base import LANE, ChainProof, Event, Health, Lane, LedgerAdapter, Limits, Page, Transaction
 from ledger_adapters.contract import Genesis, Outcome
-from ledger_adapters.exceptions import Conflict, Misconfigured, Rejected, Reorganised, Transient
+from ledger_adapters.exceptions import Conflict, Misconfigured, OutcomeUnknown, Rejected, Reorganised, Transient
 from ledger_adapters.keys import KeyFolder
 from ledger_adapters.quorum import proofs
-from ledger_adapters.quorum.market import Market, deploy
+from ledger_adapters.quorum.market import Market, artefact, deploy
 from ledger_adapters.quorum.nodes import Access, Nodes
 
 SENDERS = 8
@@ -114,6 +121,7 @@ class QuorumLedger(LedgerAdapter):
     """
 
     is_remote = True
+    in_blocks = True
 
     def __init__(self, alias: str, options: Options, operator: Signer | None, senders: Sequence[LocalAccount]) -> None:
         super().__init__(alias)
@@ -190,7 +198,10 @@ class QuorumLedger(LedgerAdapter):
 
     def genesis(self) -> Genesis:
         if self._genesis is None:
-            value = self.market.read([Genesis.key()])[Genesis.key()]
+            try:
+                value = self.read([Genesis.key()])[Genesis.key()]
+            except (ContractLogicError, BadFunctionCallOutput) as error:
+                raise Misconfigured(f"CONTRACT: what is at {self.market.address} is no market") from error
             if value is None:
                 raise Misconfigured(f"CONTRACT: there is no market at {self.market.address}")
             self._genesis = Genesis.decode(value)
@@ -246,15 +257,26 @@ class QuorumLedger(LedgerAdapter):
         return HexBytes(sender.sign_transaction(fields).raw_transaction)
 
     def submit(self, transaction: Transaction) -> None:
-        """Returns when the transaction is final, or after `wait` seconds when the node has taken it."""
+        """Returns when the transaction is final, or after `wait` seconds when it is in a block."""
         try:
             self.w3.eth.send_raw_transaction(transaction.payload)
         except Web3RPCError as error:
             self._explain(transaction, error)
         deadline, pause = time.monotonic() + self.options.wait, FIRST_PAUSE
-        while not self._is_final(transaction.id) and time.monotonic() < deadline:
+        while not self._is_final(transaction.id):
+            if time.monotonic() > deadline:
+                self._check_in_block(transaction)
+                return
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _check_in_block(self, transaction: Transaction) -> None:
+        if self._receipt(transaction.id) is None:
+            newest = self.w3.eth.get_block("latest")
+            raise OutcomeUnknown(
+                f"in no block after {self.options.wait:.0f} s: the newest, {newest['number']},"
+                f" is {time.time() - newest['timestamp']:.0f} s old"
+            )
 
     def _explain(self, transaction: Transaction, error: Web3RPCError) -> None:
         """Returns when the node has the transaction already."""
@@ -288,17 +310,32 @@ class QuorumLedger(LedgerAdapter):
         receipt = self._receipt(transaction_id)
         if receipt is None or receipt["blockNumber"] > self._final_block():
             return None
+        sent = self.w3.eth.get_transaction(HexBytes(transaction_id))
         if receipt["status"] != 1:
             raise Conflict(
-                f"the chain reverted the transaction with all that it was to do, after {receipt['gasUsed']} gas"
+                f"the chain reverted the transaction with all that it was to do, after {receipt['gasUsed']} gas:"
+                f" {self._why(sent)}"
             )
-        sent = self.w3.eth.get_transaction(HexBytes(transaction_id))
         return self.market.outcomes(self.market.batch_of(sent["input"]), receipt)
+
+    def _why(self, reverted: TxData) -> str:
+        """The reason for which a transaction was reverted, as far as the block before its own tells."""
+        again: TxParams = {"from": reverted["from"], "to": reverted["to"], "data": reverted["input"]}
+        try:
+            self.w3.eth.call({**again, "gas": reverted["gas"]}, reverted["blockNumber"] - 1)
+        except ContractLogicError as error:
+            return _error_name(error) or str(error)
+        except Web3RPCError as error:
+            return str(error.message)
+        return "unknown"
 
     # Reading
 
     def read(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
-        return self.market.read(list(keys))
+        try:
+            return self.market.read(list(keys))
+        except Web3RPCError as error:
+            raise Transient(error.message) from error
 
     def entries_before(self, position: int) -> int:
         return position // POSITIONS
@@ -307,7 +344,7 @@ class QuorumLedger(LedgerAdapter):
         """Positions are block · 2^32 + index of the log; the mark is the hash of the block before `start`'s."""
         final = self._final_block()
         block = start // POSITIONS
-        if mark and block > 0 and bytes(self.w3.eth.get_block(block - 1)["hash"]) != mark:
+        if mark and block > 0 and self._hash(block - 1) != mark:
             raise Reorganised(f"block {block - 1} is no longer the one that was final: CONFIRMATIONS is too small")
         while block <= final:
             last = min(final, block + self._range - 1)
@@ -321,7 +358,14 @@ class QuorumLedger(LedgerAdapter):
 
     def _page(self, events: tuple[Event, ...], following: int) -> Page:
         block = following // POSITIONS
-        return Page(events, following, bytes(self.w3.eth.get_block(block - 1)["hash"]) if block else b"")
+        return Page(events, following, self._hash(block - 1) if block else b"")
+
+    def _hash(self, block: int) -> bytes:
+        try:
+            return bytes(self.w3.eth.get_block(block)["hash"])
+        except BlockNotFound as error:
+            # It was killed and catches up, or is behind the one that answered before.
+            raise Transient(f"the node does not have block {block} yet") from error
 
     def _logged(self, first: int, last: int) -> list[Event]:
         """The outcomes of some blocks. The range that is asked for at once adapts to what the node likes to answer."""
@@ -337,9 +381,9 @@ class QuorumLedger(LedgerAdapter):
         except Transient:
             self._range = max(1, self._range // 4)
             raise
-        except Web3RPCError:
+        except Web3RPCError as error:
             if first == last:
-                raise
+                raise Transient(error.message) from error
             self._range = max(1, (last - first + 1) // 2)
             middle = (first + last) // 2
             return self._logged(first, middle) + self._logged(middle + 1, last)
@@ -359,3 +403,13 @@ class QuorumLedger(LedgerAdapter):
     def health(self) -> Health:
         block = self.w3.eth.get_block("latest")
         return Health(max(0, block["number"] - self.options.confirmations + 1), block["timestamp"])
+
+
+def _error_name(error: ContractLogicError) -> str:
+    """The market's name for its own error, empty for any other."""
+    for entry in artefact("IMarket")["abi"]:
+        if entry["type"] == "error":
+            selector = function_signature_to_4byte_selector(abi_to_signature(entry))
+            if str(error.data).startswith("0x" + selector.hex()):
+                return str(entry["name"])
+    return ""

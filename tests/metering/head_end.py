@@ -79,7 +79,7 @@ def make_head_end(points: int = 1, time_zone: str = "Europe/Berlin") -> HeadEnd:
     area = MarketArea.objects.create(utility=utility, name="Area", slot_minutes=15, time_zone=time_zone)
     since = dt.date(2020, 1, 1)
     found = [add_metering_point(area=area, party=owner, code=f"P-{n}", since=since) for n in range(points)]
-    Plant.objects.create(area=area, point=found[0], owner=owner, name="roof", power_w=POWER_W)
+    Plant.objects.create(area=area, point=found[0], owner=owner, name="roof", power_w=POWER_W, since=since)
     device = Device.objects.create(area=area, owner=owner, name="box", ledger_state=LedgerState.CONFIRMED)
     return HeadEnd(area, device, found)
 

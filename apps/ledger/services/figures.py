@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.ledger.choices import CommandState, TransactionState
 from apps.ledger.ledgers import get_ledger
-from apps.ledger.models import LANES, Attempt, Command, Cursor, Lane, Stream, Transaction
+from apps.ledger.models import LANES, Attempt, Command, Cursor, Event, Lane, Stream, Transaction
 from apps.ledger.services.listen import LISTENER
 from ledger_adapters.base import Health, LedgerAdapter
 from ledger_adapters.exceptions import LedgerError
@@ -37,7 +37,10 @@ class LaneFigures:
 
 @dataclass(frozen=True, slots=True)
 class ReaderFigures:
-    """How far a reader of the events has come; `behind` in entries or blocks, None while the ledger is away."""
+    """How far a reader of the events has come, in entries or blocks.
+
+    `behind`: of the listener in entries or blocks, None while the ledger is away; of others in events that were heard.
+    """
 
     name: str
     position: int
@@ -101,8 +104,11 @@ def _ask(adapter: LedgerAdapter) -> tuple[Health | None, str]:
 
 def _readers(adapter: LedgerAdapter, health: Health | None) -> Iterator[ReaderFigures]:
     for cursor in Cursor.objects.filter(ledger=adapter.alias).order_by("reader"):
-        behind = max(0, health.size - adapter.entries_before(cursor.position)) if health else None
-        yield ReaderFigures(cursor.reader, cursor.position, behind)
+        if cursor.reader == LISTENER:
+            behind = max(0, health.size - adapter.entries_before(cursor.position)) if health else None
+        else:
+            behind = Event.objects.filter(ledger=adapter.alias, position__gte=cursor.position).count()
+        yield ReaderFigures(cursor.reader, adapter.entries_before(cursor.position), behind)
 
 
 def _waiting_seconds(ledger: str) -> int | None:

@@ -6,13 +6,15 @@ from typing import Any
 from apps.ledger.ledgers import get_ledger
 from evidence import bundle, canonical
 from evidence.hashing import ZERO
-from ledger_adapters.base import ChainProof, Proof
+from ledger_adapters.base import ChainProof, ChannelProof, Proof
 
 
 def log_of(proof: Proof) -> bundle.Log:
     """The section `ledger` of a bundle."""
     if isinstance(proof, ChainProof):
         return bundle.QuorumLog(proof.blocks)
+    if isinstance(proof, ChannelProof):
+        return bundle.FabricLog(proof.blocks)
     commands = (
         bundle.LoggedCommand(event.position, event.outcome.time, event.outcome.envelope) for event in proof.events
     )

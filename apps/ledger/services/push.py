@@ -142,6 +142,9 @@ def _take_back(claim: Claim, sent: Transaction, conflict: Conflict) -> int:
             state=CommandState.QUEUED, transaction=None
         )
         Transaction.objects.filter(pk=sent.pk).update(state=TransactionState.FINAL)
+        # Most conflicts show only after the try itself went well.
+        last = sent.attempts.order_by("-pk").values("pk")[:1]
+        Attempt.objects.filter(pk__in=last).update(result=AttemptResult.CONFLICT, message=str(conflict))
     return lane.conflicts
 
 
