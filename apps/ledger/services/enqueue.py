@@ -20,6 +20,9 @@ from ledger_adapters.exceptions import Transient
 
 logger = structlog.get_logger(__name__)
 
+# Seconds after which a command is void. A rejected one could else be sent again by others, years later.
+LONGEST_WAIT = 30 * 86_400
+
 
 def enqueue(
     fields: Fields,
@@ -29,14 +32,16 @@ def enqueue(
     nonce: bytes | None = None,
     ledger: str = DEFAULT,
 ) -> bytes:
-    """Queue a command with the signatures of people or devices; returns its id.
+    """Queue a command with the signatures of people or devices; returns its id. Without `valid_until` it is void when
+    the ledger has not taken it after `LONGEST_WAIT`.
 
     The contract is asked first, with all that waits before it in its stream and the predecessor it names: raises
     `Refused` when it would reject, and then nothing is written.
     """
     adapter = get_ledger(ledger)
     genesis = adapter.genesis()
-    command = commands.Command(genesis.market, nonce or secrets.token_bytes(32), fields, after, valid_until)
+    until = valid_until or adapter.now() + LONGEST_WAIT
+    command = commands.Command(genesis.market, nonce or secrets.token_bytes(32), fields, after, until)
     return enqueue_signed(command.signed_by(genesis.ledger, *signers), ledger=ledger)
 
 
