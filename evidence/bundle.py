@@ -11,6 +11,7 @@ from typing import Any
 from evidence import canonical
 from evidence.canonical import decode_bytes, decode_int, encode_bytes, encode_int
 from evidence.ethereum.proof import LogPlace, ProvenBlock
+from evidence.fabric.block import BlockSignature, OrderedBlock, OutcomePlace
 from evidence.merkle import Path
 from evidence.readings import LeafId, LeafValue, Statement
 from evidence.settlement import Allotment
@@ -50,7 +51,15 @@ class QuorumLog:
     blocks: tuple[ProvenBlock, ...]
 
 
-Log = EmbeddedLog | QuorumLog
+@dataclass(frozen=True, slots=True)
+class FabricLog:
+    """Blocks in the channel's order. The commands are in the events of their transactions."""
+
+    kind = "fabric"
+    blocks: tuple[OrderedBlock, ...]
+
+
+Log = EmbeddedLog | QuorumLog | FabricLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,8 @@ def dump(bundle: Bundle) -> bytes:
 def _dump_log(log: Log) -> dict[str, Any]:
     if isinstance(log, QuorumLog):
         return {"kind": log.kind, "blocks": [_dump_block(block) for block in log.blocks]}
+    if isinstance(log, FabricLog):
+        return {"kind": log.kind, "blocks": [_dump_ordered(block) for block in log.blocks]}
     return {
         "kind": log.kind,
         "checkpoint": log.checkpoint,
@@ -146,6 +157,22 @@ def _dump_block(block: ProvenBlock) -> dict[str, Any]:
         "header": encode_bytes(block.header),
         "nodes": [encode_bytes(node) for node in block.nodes],
         "logs": [{"transaction": encode_int(log.transaction), "index": encode_int(log.index)} for log in block.logs],
+    }
+
+
+def _dump_ordered(block: OrderedBlock) -> dict[str, Any]:
+    return {
+        "number": encode_int(block.number),
+        "previous": encode_bytes(block.previous),
+        "data": encode_bytes(block.data),
+        "metadata": encode_bytes(block.metadata),
+        "signatures": [
+            {"signer": encode_bytes(each.signer), "signature": encode_bytes(each.signature)}
+            for each in block.signatures
+        ],
+        "outcomes": [
+            {"transaction": encode_int(place.transaction), "index": encode_int(place.index)} for place in block.outcomes
+        ],
     }
 
 
@@ -279,6 +306,10 @@ def _log(value: Any) -> Log:
         members = _object("ledger", value, "kind", "blocks")
         blocks = _list("ledger.blocks", members["blocks"])
         return QuorumLog(tuple(_block(f"ledger.blocks[{i}]", block) for i, block in enumerate(blocks)))
+    if kind == FabricLog.kind:
+        members = _object("ledger", value, "kind", "blocks")
+        blocks = _list("ledger.blocks", members["blocks"])
+        return FabricLog(tuple(_ordered(f"ledger.blocks[{i}]", block) for i, block in enumerate(blocks)))
     raise BundleError(f"ledger.kind: nobody knows ledgers of kind {kind!r}")
 
 
@@ -303,18 +334,40 @@ def _embedded_log(value: Any) -> EmbeddedLog:
 def _block(at: str, value: Any) -> ProvenBlock:
     members = _object(at, value, "header", "nodes", "logs")
     nodes = _list(f"{at}.nodes", members["nodes"])
-    logs = []
-    for i, item in enumerate(_list(f"{at}.logs", members["logs"])):
-        place = f"{at}.logs[{i}]"
-        log = _object(place, item, "transaction", "index")
-        logs.append(
-            LogPlace(_natural(f"{place}.transaction", log["transaction"]), _natural(f"{place}.index", log["index"]))
-        )
+    logs = [LogPlace(*place) for place in _places(f"{at}.logs", members["logs"])]
     return ProvenBlock(
         _any_bytes(f"{at}.header", members["header"]),
         tuple(_any_bytes(f"{at}.nodes[{i}]", node) for i, node in enumerate(nodes)),
         tuple(logs),
     )
+
+
+def _ordered(at: str, value: Any) -> OrderedBlock:
+    members = _object(at, value, "number", "previous", "data", "metadata", "signatures", "outcomes")
+    signatures = []
+    for i, item in enumerate(_list(f"{at}.signatures", members["signatures"])):
+        place = f"{at}.signatures[{i}]"
+        signed = _object(place, item, "signer", "signature")
+        signer, signature = (_any_bytes(f"{place}.{name}", signed[name]) for name in ("signer", "signature"))
+        signatures.append(BlockSignature(signer, signature))
+    return OrderedBlock(
+        _natural(f"{at}.number", members["number"]),
+        _bytes(f"{at}.previous", members["previous"]),
+        _any_bytes(f"{at}.data", members["data"]),
+        _any_bytes(f"{at}.metadata", members["metadata"]),
+        tuple(signatures),
+        tuple(OutcomePlace(*place) for place in _places(f"{at}.outcomes", members["outcomes"])),
+    )
+
+
+def _places(at: str, value: Any) -> list[tuple[int, int]]:
+    """Transactions, and indexes in each."""
+    found = []
+    for i, item in enumerate(_list(at, value)):
+        place = _object(f"{at}[{i}]", item, "transaction", "index")
+        transaction = _natural(f"{at}[{i}].transaction", place["transaction"])
+        found.append((transaction, _natural(f"{at}[{i}].index", place["index"])))
+    return found
 
 
 def _day(at: str, value: Any) -> SettledDay:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from evidence import canonical
 from evidence.canonical import decode_bytes, decode_int, encode_bytes, encode_int
 from evidence.eip712 import Domain
+from evidence.fabric.identities import Organisation
 
 TRUST = "energymarket/trust/1"
 
@@ -25,7 +26,7 @@ class Trust(ABC):
     market: bytes
 
     @staticmethod
-    def from_bytes(text: bytes) -> "EmbeddedTrust | QuorumTrust":
+    def from_bytes(text: bytes) -> "AnyTrust":
         """Read the file. Raises `TrustError`."""
         try:
             members = canonical.loads(text.strip())
@@ -93,12 +94,59 @@ class QuorumTrust(Trust):
         return Domain(self.ledger, self.chain, self.contract)
 
 
-_KINDS: dict[str, type[EmbeddedTrust | QuorumTrust]] = {kind.kind: kind for kind in (EmbeddedTrust, QuorumTrust)}
+@dataclass(frozen=True, slots=True)
+class FabricTrust(Trust):
+    """The channel and its chaincode, and by their MSPs who must have endorsed and who may sign the blocks."""
+
+    kind = "fabric"
+    channel: str
+    chaincode: str
+    endorsers: tuple[Organisation, ...]
+    orderers: tuple[Organisation, ...]
+
+    @classmethod
+    def read(cls, members: Mapping[str, Any]) -> Self:
+        _check_members(members, "ledger", "market", "channel", "chaincode", "endorsers", "orderers")
+        channel, chaincode = members["channel"], members["chaincode"]
+        if not (isinstance(channel, str) and isinstance(chaincode, str) and channel and chaincode):
+            raise ValueError("channel and chaincode must have names")
+        ledger, market = _sized(members["ledger"], 32), _sized(members["market"], 32)
+        endorsers, orderers = _organisations(members["endorsers"]), _organisations(members["orderers"])
+        return cls(ledger, market, channel, chaincode, endorsers, orderers)
+
+    def _members(self) -> dict[str, Any]:
+        return {
+            "channel": self.channel,
+            "chaincode": self.chaincode,
+            "endorsers": [_written(each) for each in self.endorsers],
+            "orderers": [_written(each) for each in self.orderers],
+        }
+
+
+AnyTrust = EmbeddedTrust | QuorumTrust | FabricTrust
+_KINDS: dict[str, type[AnyTrust]] = {kind.kind: kind for kind in (EmbeddedTrust, QuorumTrust, FabricTrust)}
 
 
 def _check_members(members: Mapping[str, Any], *names: str) -> None:
     if set(members) != {"type", "kind", *names}:
         raise ValueError(f"exactly the members type, kind, {', '.join(names)} are expected")
+
+
+def _organisations(written: Any) -> tuple[Organisation, ...]:
+    """In ascending order of their ids, each once, and at least one."""
+    found = []
+    for members in written:
+        if set(members) != {"msp", "authorities"} or not isinstance(members["msp"], str):
+            raise ValueError("an organisation has exactly the members msp and authorities")
+        found.append(Organisation(members["msp"], tuple(decode_bytes(each) for each in members["authorities"])))
+    names = [each.msp for each in found]
+    if not names or sorted(set(names)) != names:
+        raise ValueError("organisations must be there, in ascending order and each once")
+    return tuple(found)
+
+
+def _written(organisation: Organisation) -> dict[str, Any]:
+    return {"msp": organisation.msp, "authorities": [encode_bytes(each) for each in organisation.authorities]}
 
 
 def _sized(text: object, size: int) -> bytes:

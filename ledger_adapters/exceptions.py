@@ -9,6 +9,14 @@ class Misconfigured(LedgerError):
     """The settings do not fit the ledger; the message names the setting."""
 
 
+class NotAgreed(Misconfigured):
+    """A party has not agreed to the ledger's first record yet; `digest` is its SHA-256. Founding can be tried again."""
+
+    def __init__(self, message: str, digest: bytes) -> None:
+        super().__init__(message)
+        self.digest = digest
+
+
 class Transient(LedgerError):
     """The ledger was not reached, and nothing was done: try the same transaction again later."""
 

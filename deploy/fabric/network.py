@@ -379,8 +379,16 @@ class Network:
         argv = [sys.executable, "-m", "ledger_adapters.fabric.chaincode"]
         argv += ["--address", organisation.chaincode_address, "--id", organisation.package_id]
         argv += ["--tls-cert", str(tls / "server.pem"), "--tls-key", str(tls / "server-key.pem")]
-        argv += ["--client-ca", str(tls / "ca.pem")]
+        argv += ["--client-ca", str(tls / "ca.pem"), "--genesis-file", str(self._genesis_file(name))]
         return Program(f"chaincode-{name}", argv, None, partial(is_listening, organisation.chaincode_address))
+
+    def _genesis_file(self, name: str) -> Path:
+        return self.folder / name / "genesis"
+
+    def agree(self, digest: bytes) -> None:
+        """Have both organisations agree to the genesis record of that SHA-256: no other can be the ledger's first."""
+        for name in self.description.organisations:
+            self._genesis_file(name).write_text(digest.hex() + "\n", encoding="ascii")
 
     def _wait_for_leader(self) -> None:
         """Until the orderer takes transactions: also a single one elects itself after each start."""
@@ -711,6 +719,14 @@ def certificate(
     return builder.sign(issuer_key, hashes.SHA256())
 
 
+def sha256(text: str) -> bytes:
+    """Raises `ValueError` unless the text is one in hexadecimal."""
+    digest = bytes.fromhex(text)
+    if len(digest) != hashlib.sha256().digest_size:
+        raise ValueError(text)
+    return digest
+
+
 def main() -> None:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--folder", type=Path, default=PROJECT / "var" / "fabric", help="where the network lives")
@@ -722,12 +738,15 @@ def main() -> None:
         ("options", "print what ENERGYMARKET_LEDGER_OPTIONS has to hold for the utility on this network"),
         ("status", "say what runs"),
         ("deploy", "deploy the chaincode of this working copy as the next version"),
+        ("agree", "have both organisations agree to a genesis record, so that the ledger can be founded with it"),
         ("restart", "stop and start one process"),
         ("kill", "end one process at once"),
     ):
         subparser = commands.add_parser(command, parents=[common], help=meaning, description=meaning)
         if command in ("restart", "kill"):
             subparser.add_argument("name")
+        if command == "agree":
+            subparser.add_argument("--genesis", type=sha256, required=True, help="SHA-256 of the record, in hex")
     options = parser.parse_args()
     network = Network(options.folder)
     try:
@@ -738,6 +757,8 @@ def main() -> None:
                 print(f"started in {time.monotonic() - begun:.1f} s; {network.folder / 'network.json'} says where")
             case "restart" | "kill":
                 getattr(network, options.command)(options.name)
+            case "agree":
+                network.agree(options.genesis)
             case "options":
                 print(json.dumps(network.description.options("utility"), indent=2))
             case "stop" | "deploy":

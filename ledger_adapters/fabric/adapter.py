@@ -132,8 +132,6 @@ class FabricLedger(LedgerAdapter):
             identity = SigningIdentity.from_files(chosen.msp_id, chosen.certificate, chosen.private_key)
         except (ValueError, TypeError) as error:
             raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: CERTIFICATE or PRIVATE_KEY: {error}") from None
-        if identity.identity.expires <= datetime.now(UTC):
-            raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: CERTIFICATE: expired on {identity.identity.expires}")
         try:
             x509.load_pem_x509_certificates(chosen.tls_ca.read_bytes())
         except ValueError as error:
@@ -183,6 +181,8 @@ class FabricLedger(LedgerAdapter):
 
     def genesis(self) -> Genesis:
         if self._genesis is None:
+            if (end := self.identity.identity.expires) <= datetime.now(UTC):
+                raise Misconfigured(f"CERTIFICATE: expired on {end.isoformat()}")
             try:
                 self._genesis = Genesis.decode(self._evaluate(b"genesis"))
             except _Refused as refusal:

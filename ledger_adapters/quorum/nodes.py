@@ -15,6 +15,8 @@ from web3.types import RPCEndpoint, RPCResponse
 
 from ledger_adapters.exceptions import Misconfigured, OutcomeUnknown, Transient
 
+_NO_URL = (requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL)
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -32,7 +34,11 @@ class _BearerToken(requests.auth.AuthBase):
         self._path = path
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._path.read_text(encoding='ascii').strip()}"
+        try:
+            token = self._path.read_text(encoding="ascii").strip()
+        except (OSError, ValueError) as error:
+            raise Misconfigured(f"TOKEN_FILE: {error}") from error
+        request.headers["Authorization"] = f"Bearer {token}"
         return request
 
 
@@ -74,6 +80,8 @@ def _provider(url: str, access: Access) -> HTTPProvider:
     session.trust_env = False
     session.mount("http", HTTPAdapter(pool_connections=16, pool_maxsize=16))
     if access.ca is not None:
+        if not access.ca.exists():
+            raise Misconfigured(f"CA: there is no file {access.ca}")
         session.verify = str(access.ca)
     if access.token is not None:
         session.auth = _BearerToken(access.token)
@@ -91,6 +99,8 @@ def _never_sent(error: Exception) -> bool:
 
 
 def _refuse_bad_settings(error: Exception) -> None:
+    if isinstance(error, _NO_URL):
+        raise Misconfigured(f"RPC: {error}") from error
     if isinstance(error, requests.exceptions.SSLError):
         raise Misconfigured(f"CA: the node's certificate is not one of those trusted: {error}") from error
     if isinstance(error, requests.HTTPError) and error.response is not None:

@@ -1,5 +1,6 @@
 """A market of one's own on Fabric, the network that it runs on, and a client of each organisation."""
 
+import hashlib
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class Client:
 def founded(fabric_network: Network) -> "Market":
     """The market whose genesis record is the network's."""
     market = Market.new()
+    fabric_network.agree(hashlib.sha256(market.genesis.encode()).digest())
     client = Client(fabric_network, "utility")
     with client.gateway:
         client.submit(b"found", market.genesis.encode())

@@ -3,6 +3,7 @@ on request. What a real peer does is in test_network.py.
 """
 
 import asyncio
+import hashlib
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -69,13 +71,20 @@ def transaction(txid: str, *arguments: bytes, at: int = NOW) -> ChaincodeMessage
 class PlayedPeer:
     """A peer's end of the stream, with state in memory. Like a peer it applies no write before a commit.
 
-    `fails` names the request types that are answered with ERROR.
+    `fails` names the request types that are answered with ERROR, `genesis_file` is that of the chaincode server.
     """
 
-    def __init__(self, state: dict[bytes, bytes], ready: bytes = READY_1000, fails: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        state: dict[bytes, bytes],
+        ready: bytes = READY_1000,
+        fails: Sequence[int] = (),
+        genesis_file: Path | None = None,
+    ) -> None:
         self.state = state
         self.ready = ready
         self.fails = fails
+        self.genesis_file = genesis_file
         self.registered_as = ""
         self.requests: list[tuple[int, int]] = []  # type, number of keys
         self.written: dict[str, dict[bytes, bytes]] = {}
@@ -91,7 +100,7 @@ class PlayedPeer:
         self._inbox = asyncio.Queue()
         self.written.clear()
         self.completed.clear()
-        await PeerStream(PACKAGE, self, lambda: clock).serve()
+        await PeerStream(PACKAGE, self, lambda: clock, self.genesis_file).serve()
 
     async def read(self) -> Any:
         return await self._inbox.get()
@@ -319,11 +328,33 @@ def test_an_unfounded_ledger_takes_no_batch(market: Market) -> None:
     assert refusal(PlayedPeer({}), b"genesis") == "the ledger has no genesis record"
 
 
-def test_a_ledger_is_founded_once(market: Market) -> None:
-    peer = PlayedPeer({})
+def test_a_ledger_is_founded_with_what_was_agreed(market: Market, tmp_path: Path) -> None:
+    peer = PlayedPeer({}, genesis_file=tmp_path / "genesis")
     record = market.genesis.encode()
+    agree(tmp_path, record)
     assert ask(peer, b"found", record).payload == record
     assert peer.written.pop("t") == {Genesis.key(): record}
+
+
+def test_what_was_not_agreed_founds_no_ledger(market: Market, tmp_path: Path) -> None:
+    record, path = market.genesis.encode(), tmp_path / "genesis"
+    digest = hashlib.sha256(record).hexdigest()
+    message = f"this organisation has not agreed to the genesis record with SHA-256 {digest}"
+    for named in (None, path):
+        peer = PlayedPeer({}, genesis_file=named)
+        assert refusal(peer, b"found", record) == f"{message}, nor to any other"
+        assert not peer.written["t"]
+    peer = PlayedPeer({}, genesis_file=path)
+    for other in (Market.new().genesis.encode(), record + bytes(32)):
+        agree(tmp_path, other)
+        assert refusal(peer, b"found", record) == f"{message}, but to another"
+    path.write_text(digest[:-1], encoding="ascii")
+    assert refusal(peer, b"found", record) == f"{message}, but to another"
+    assert not peer.written["t"]
+
+
+def agree(folder: Path, record: bytes) -> None:
+    (folder / "genesis").write_text(hashlib.sha256(record).hexdigest() + "\n", encoding="ascii")
 
 
 def test_founding_a_ledger_again_changes_nothing(market: Market, peer: PlayedPeer) -> None:

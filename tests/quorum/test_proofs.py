@@ -235,7 +235,7 @@ def test_a_bundle_reads_back_as_it_was_written(stored: Recording) -> None:
         {},
         [],
         "quorum",
-        {"kind": "fabric", "blocks": []},
+        {"kind": "tangle", "blocks": []},
         {"kind": ["quorum"], "blocks": []},
         {"kind": "quorum"},
         {"kind": "quorum", "blocks": {}},

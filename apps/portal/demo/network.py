@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 from django.conf import settings
 
+from apps.ledger.ledgers import DEFAULT
+from apps.ledger.services.founding import found_ledger
 from apps.portal.demo.exceptions import DemoError
+from ledger_adapters.exceptions import NotAgreed
 
 NAMES = {"quorum": "GoQuorum, four validators", "fabric": "Hyperledger Fabric, two organisations"}
 
@@ -28,9 +31,18 @@ def ledger_network(say: Callable[[str], None]) -> Iterator[None]:
         _network("stop")
 
 
-def _network(command: str) -> str:
+def found() -> None:
+    """Set the ledger up. On Fabric each organisation agrees to the first record before; here one hand leads both."""
+    try:
+        found_ledger(DEFAULT)
+    except NotAgreed as error:
+        _network("agree", "--genesis", error.digest.hex())
+        found_ledger(DEFAULT)
+
+
+def _network(command: str, *arguments: str) -> str:
     folder = settings.LEDGER_OPTIONS.parent / "network"
-    program = [sys.executable, "-m", f"deploy.{settings.LEDGER}.network", command, "--folder", str(folder)]
+    program = [sys.executable, "-m", f"deploy.{settings.LEDGER}.network", command, "--folder", str(folder), *arguments]
     # In a session of its own: Ctrl-C is for us, who then stop the network in its turn.
     finished = subprocess.run(  # noqa: S603 our own program
         program, cwd=settings.BASE_DIR, capture_output=True, text=True, start_new_session=True

@@ -18,8 +18,6 @@ from django.utils import timezone
 
 from apps.assets.models import MarketArea
 from apps.billing.exceptions import BillingError
-from apps.ledger.ledgers import DEFAULT
-from apps.ledger.services.founding import found_ledger
 from apps.metering.models import Batch
 from apps.offers.exceptions import OfferError
 from apps.portal.demo import agents
@@ -28,7 +26,7 @@ from apps.portal.demo.checks import Findings, check_day
 from apps.portal.demo.day import ONE_DAY, Clerk, settled_days, unsettled_days
 from apps.portal.demo.files import private_folder, write_private
 from apps.portal.demo.market import box_name, find_market, login_password, make_market
-from apps.portal.demo.network import ledger_network
+from apps.portal.demo.network import found, ledger_network
 from apps.portal.demo.street import AUDITOR, CLERK, HOMES, UTILITY
 from apps.portal.demo.waiting import wait_for_ledger, wait_for_web
 from apps.settlement.exceptions import SettlementError
@@ -76,7 +74,7 @@ class Stage:
         self.say("Bringing the database up to date ...")
         call_command("migrate", verbosity=0, interactive=False)
         call_command("collectstatic", verbosity=0, interactive=False)
-        found_ledger(DEFAULT)
+        found()
 
     def start_programs(self, port: int) -> None:
         """Start the web server, the worker and the scheduler."""

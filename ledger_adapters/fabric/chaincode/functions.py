@@ -2,12 +2,15 @@
 
 - `submit`: a batch; applies its commands and returns `SubmitResponse`. What was new in it goes out as an event.
 - `read`: concatenated state keys; returns `ReadResponse`.
-- `found`: a genesis record; writes it once and returns it. The same record again changes nothing.
+- `found`: a genesis record that this organisation agreed to; writes it once and returns it. The same again changes
+  nothing.
 - `genesis`: returns the genesis record.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from evidence.abi import EncodingError
@@ -17,6 +20,7 @@ from ledger_adapters.contract import Code, Genesis, apply_batch, prepare
 from ledger_adapters.fabric.chaincode.messages import OutcomesEvent, ReadResponse, SubmitResponse, split_keys
 
 MOST_SECONDS_OFF = 60
+NOT_AGREED = "this organisation has not agreed to the genesis record"
 
 
 class Refused(Exception):
@@ -48,15 +52,18 @@ class State(Protocol):
     async def write(self, entries: Mapping[bytes, bytes]) -> None: ...
 
 
-async def invoke(call: Call, state: State, clock: Callable[[], float]) -> Answer:
-    """Run a transaction. Raises `Refused`; `clock` gives this organisation's own UTC seconds."""
+async def invoke(call: Call, state: State, clock: Callable[[], float], genesis_file: Path | None) -> Answer:
+    """Run a transaction. Raises `Refused`; `clock` gives this organisation's own UTC seconds.
+
+    `genesis_file` holds the SHA-256 (hex) of the genesis record that this organisation agreed to.
+    """
     match call.function, call.arguments:
         case b"submit", (batch,):
             return await _submit(batch, call.time, state, clock)
         case b"read", (keys,):
             return await _read(keys, state)
         case b"found", (record,):
-            return await _found(record, state)
+            return await _found(record, state, genesis_file)
         case b"genesis", ():
             return Answer((await _genesis(state)).encode())
     raise Refused("unknown function, or not its number of arguments")
@@ -95,7 +102,7 @@ async def _read(argument: bytes, state: State) -> Answer:
     return Answer(ReadResponse(tuple(values[key] or b"" for key in keys)).encode())
 
 
-async def _found(argument: bytes, state: State) -> Answer:
+async def _found(argument: bytes, state: State, genesis_file: Path | None) -> Answer:
     try:
         genesis = Genesis.decode(argument)
         genesis.utility.check_point()
@@ -105,10 +112,20 @@ async def _found(argument: bytes, state: State) -> Answer:
     key = Genesis.key()
     there = (await state.read([key]))[key]
     if there is None:
+        _check_agreed(argument, genesis_file)
         await state.write({key: argument})
     elif there != argument:
         raise Refused("the ledger has another genesis record already")
     return Answer(argument)
+
+
+def _check_agreed(record: bytes, genesis_file: Path | None) -> None:
+    """Whoever may write to the channel could found a ledger with keys of their own."""
+    digest = hashlib.sha256(record).hexdigest()
+    if genesis_file is None or not genesis_file.is_file():
+        raise Refused(f"{NOT_AGREED} with SHA-256 {digest}, nor to any other")
+    if genesis_file.read_text(encoding="ascii").strip() != digest:
+        raise Refused(f"{NOT_AGREED} with SHA-256 {digest}, but to another")
 
 
 async def _genesis(state: State) -> Genesis:

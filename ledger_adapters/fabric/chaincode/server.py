@@ -53,13 +53,14 @@ class Tls:
 class Chaincode(ChaincodeServicer):  # type: ignore[misc]
     """The service that peers call."""
 
-    def __init__(self, package_id: str) -> None:
+    def __init__(self, package_id: str, genesis_file: Path | None) -> None:
         self._package_id = package_id
+        self._genesis_file = genesis_file
         self._streams: dict[PeerStream, asyncio.Task[None]] = {}
 
     async def Connect(self, request_iterator: AsyncIterator[ChaincodeMessage], context: Any) -> None:
         log.info("peer %s connected", context.peer())
-        stream = PeerStream(self._package_id, context, time.time)
+        stream = PeerStream(self._package_id, context, time.time, self._genesis_file)
         serving = self._streams[stream] = asyncio.create_task(stream.serve())
         try:
             await asyncio.wait({serving})
@@ -107,13 +108,13 @@ def _is_loopback(address: str) -> bool:
         return host == "localhost"
 
 
-async def run(address: str, package_id: str, tls: Tls | None) -> None:
+async def run(address: str, package_id: str, tls: Tls | None, genesis_file: Path | None) -> None:
     """Serve until SIGTERM or SIGINT; transactions in progress get `STOP_SECONDS` to finish."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    chaincode = Chaincode(package_id)
+    chaincode = Chaincode(package_id, genesis_file)
     server = create_server(address, chaincode, tls)
     await server.start()
     log.info("chaincode %s at %s, %s", package_id, address, "TLS" if tls else "without TLS")

@@ -9,6 +9,7 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import grpc.aio
@@ -71,12 +72,15 @@ class Limits:
 
 
 class PeerStream:
-    """`clock` gives this organisation's own UTC seconds."""
+    """`clock` and `genesis_file` are those of `invoke`."""
 
-    def __init__(self, package_id: str, stream: MessageStream, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, package_id: str, stream: MessageStream, clock: Callable[[], float], genesis_file: Path | None = None
+    ) -> None:
         self._package_id = package_id
         self._stream = stream
         self._clock = clock
+        self._genesis_file = genesis_file
         self._writing = asyncio.Lock()
         self._waiting: dict[tuple[str, str], asyncio.Future[ChaincodeMessage]] = {}
         self._transactions: set[asyncio.Task[None]] = set()
@@ -139,7 +143,8 @@ class PeerStream:
         try:
             if message.type == ChaincodeMessage.INIT:
                 raise Refused("the chaincode has no initialisation: define it without one")
-            answer = await invoke(_call(message), TransactionState(self, message), self._clock)
+            state = TransactionState(self, message)
+            answer = await invoke(_call(message), state, self._clock, self._genesis_file)
             response = Response(status=SUCCESS, payload=answer.payload)
             if answer.event:
                 event = ChaincodeEvent(event_name=EVENT, payload=answer.event)
