@@ -16,7 +16,7 @@ from evidence.hashing import ZERO
 from evidence.keys import Signer
 from ledger_adapters.base import LedgerAdapter
 from ledger_adapters.contract import domain_of, prepare, preview
-from ledger_adapters.exceptions import Transient
+from ledger_adapters.exceptions import Misconfigured, Transient
 
 logger = structlog.get_logger(__name__)
 
@@ -79,7 +79,7 @@ def _ask_contract(adapter: LedgerAdapter, stream: models.Stream, command: comman
     prepared = prepare(commands.Batch(tuple(envelopes), b""))
     try:
         values = adapter.read(prepared.reads)
-    except Transient as error:
+    except (Transient, Misconfigured) as error:
         # Whether the ledger is there must not decide whether people can act: what it rejects later is compensated.
         logger.warning("not_asked_before", ledger=adapter.alias, command=command.id.hex(), error=str(error))
         return

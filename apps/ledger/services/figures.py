@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Count, Max, Min, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from apps.ledger.choices import CommandState, TransactionState
@@ -96,18 +97,28 @@ def figures(ledger: str) -> Figures:
 
 
 def _ask(adapter: LedgerAdapter) -> tuple[Health | None, str]:
+    """Its health, and what stands in the way: of answering at all, or of hearing what comes next."""
     try:
-        return adapter.health(), ""
+        health = adapter.health()
     except LedgerError as error:
         return None, str(error) or type(error).__name__
+    listener = Cursor.objects.filter(ledger=adapter.alias, reader=LISTENER).first()
+    try:
+        if listener is not None:
+            adapter.events(listener.position, 1, bytes(listener.mark))
+    except LedgerError as error:
+        return health, str(error) or type(error).__name__
+    return health, ""
 
 
 def _readers(adapter: LedgerAdapter, health: Health | None) -> Iterator[ReaderFigures]:
-    for cursor in Cursor.objects.filter(ledger=adapter.alias).order_by("reader"):
+    ahead = Event.objects.filter(ledger=OuterRef("ledger"), position__gte=OuterRef("position")).order_by()
+    counted = ahead.values("ledger").annotate(count=Count("pk")).values("count")
+    cursors = Cursor.objects.filter(ledger=adapter.alias).annotate(unheard=Coalesce(Subquery(counted), 0))
+    for cursor in cursors.order_by("reader"):
+        behind: int | None = cursor.unheard
         if cursor.reader == LISTENER:
             behind = max(0, health.size - adapter.entries_before(cursor.position)) if health else None
-        else:
-            behind = Event.objects.filter(ledger=adapter.alias, position__gte=cursor.position).count()
         yield ReaderFigures(cursor.reader, adapter.entries_before(cursor.position), behind)
 
 

@@ -22,7 +22,7 @@ from ledger_adapters.exceptions import Conflict, OutcomeUnknown, Rejected, Trans
 
 logger = structlog.get_logger(__name__)
 
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=40)
 # After so many in a row a lane waits for the next sweep.
 MOST_CONFLICTS = 8
 

@@ -1,0 +1,240 @@
+"""A setting that does not fit the ledger is one clear error at start, which names it."""
+
+import secrets
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+
+from deploy.fabric.network import Network, make_chaincode_certificates
+from evidence.keys import SoftwareKey
+from ledger_adapters.exceptions import Misconfigured
+from ledger_adapters.fabric.adapter import FabricLedger
+from ledger_adapters.quorum.adapter import QuorumLedger
+from tests.evm import EvmNode, evm_node
+from tests.faults.test_fabric import keys, network
+
+__all__ = ["evm_node", "keys", "network"]
+
+TOKEN = "a token that the node knows"
+NOBODY = "0x00000000000000000000000000000000000000ff"
+
+
+@contextmanager
+def guarded(node: EvmNode, certificates: Path | None) -> Iterator[str]:
+    """The node behind a server that asks for a bearer token, and speaks TLS where there are certificates."""
+
+    def forwarded(body: bytes) -> bytes:
+        kind = {"Content-Type": "application/json"}
+        return httpx.post(node.rpc, content=body, headers=kind, trust_env=False).content
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers["Authorization"] == f"Bearer {TOKEN}":
+                status, answer = 200, forwarded(body)
+            else:
+                status, answer = 401, b""
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """A client that does not trust us says so by ending the connection."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if certificates is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates / "server.pem", certificates / "server-key.pem")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http{'s' if certificates else ''}://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def on_evm(evm_node: EvmNode, tmp_path: Path) -> dict[str, Any]:
+    """Options that fit."""
+    fitting: dict[str, Any] = {
+        "RPC": evm_node.rpc,
+        "CHAIN_ID": evm_node.chain_id,
+        "KEYS": tmp_path / "keys",
+        "DEPLOYMENT": tmp_path / "address",
+    }
+    ledger = QuorumLedger.from_options("test", fitting)
+    ledger.found(secrets.token_bytes(32), secrets.token_bytes(32), SoftwareKey.generate().public_key)
+    core = ledger.market._contract.functions.moduleAt(0).call()
+    return {**fitting, "other contract": core}
+
+
+def start_quorum(options: dict[str, Any]) -> None:
+    QuorumLedger.from_options("test", {name: each for name, each in options.items() if name.isupper()}).genesis()
+
+
+@pytest.mark.evm
+def test_quorum_starts_when_all_fits(on_evm: dict[str, Any], evm_node: EvmNode, tmp_path: Path) -> None:
+    start_quorum(on_evm)
+    certificates, token = tmp_path / "tls", tmp_path / "token"
+    make_chaincode_certificates(certificates)
+    token.write_text(TOKEN + "\n")
+    with guarded(evm_node, certificates) as url:
+        start_quorum({**on_evm, "RPC": url, "CA": certificates / "ca.pem", "TOKEN_FILE": token})
+
+
+@pytest.mark.evm
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"CHAIN_ID": 1}, r"^CHAIN_ID: the node is on chain 31337, not on 1$"),
+        ({"CONTRACT": NOBODY}, r"^CONTRACT: there is no contract at 0x"),
+        ({"CONTRACT": "0x12"}, r"^CONTRACT: '0x12' is no address$"),
+        ({"CONTRACT": "the core's"}, r"^CONTRACT: "),
+        ({"RPC": "127.0.0.1:8545"}, r"^RPC: "),
+        ({"RPC": "http://"}, r"^RPC: "),
+    ],
+    ids=lambda value: "-".join(f"{name}={each}" for name, each in value.items()) if isinstance(value, dict) else "",
+)
+def test_quorum_setting_that_does_not_fit(change: dict[str, Any], said: str, on_evm: dict[str, Any]) -> None:
+    if change.get("CONTRACT") == "the core's":
+        change = {"CONTRACT": on_evm["other contract"]}
+    with pytest.raises(Misconfigured, match=said):
+        start_quorum({**on_evm, **change})
+
+
+@pytest.mark.evm
+def test_market_that_is_not_on_the_chain_yet(on_evm: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"run `manage\.py ledger init`"):
+        start_quorum({**on_evm, "DEPLOYMENT": tmp_path / "elsewhere"})
+
+
+@pytest.mark.evm
+def test_certificate_of_the_node_that_is_not_trusted(on_evm: dict[str, Any], evm_node: EvmNode, tmp_path: Path) -> None:
+    certificates, others, token = tmp_path / "tls", tmp_path / "others", tmp_path / "token"
+    for folder in (certificates, others):
+        make_chaincode_certificates(folder)
+    token.write_text(TOKEN)
+    with guarded(evm_node, certificates) as url:
+        options = {**on_evm, "RPC": url, "TOKEN_FILE": token}
+        with pytest.raises(Misconfigured, match=r"^CA: the node's certificate is not one of those trusted"):
+            start_quorum({**options, "CA": others / "ca.pem"})
+        with pytest.raises(Misconfigured, match=r"^CA: "):
+            start_quorum({**options, "CA": tmp_path / "none.pem"})
+
+
+@pytest.mark.evm
+def test_token_that_the_node_refuses(on_evm: dict[str, Any], evm_node: EvmNode, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("another")
+    with guarded(evm_node, None) as url:
+        options = {**on_evm, "RPC": url}
+        with pytest.raises(Misconfigured, match=r"^TOKEN_FILE: the node refuses the token \(401\)$"):
+            start_quorum({**options, "TOKEN_FILE": token})
+        with pytest.raises(Misconfigured, match=r"^TOKEN_FILE: "):
+            start_quorum({**options, "TOKEN_FILE": tmp_path / "none"})
+
+
+# Fabric
+
+Change = Callable[[Network, Path], dict[str, Any]]
+
+
+def with_expired_certificate(network: Network, folder: Path) -> dict[str, Any]:
+    """A certificate for the client's own key, signed by its own authority, that ended yesterday."""
+    own = network.description.organisations["utility"]
+    [authority] = Path(own.client_certificate).parents[4].glob("ca/*.pem")
+    [authority_key] = authority.parent.glob("*_sk")
+    issuer = x509.load_pem_x509_certificate(authority.read_bytes())
+    signing = load_pem_private_key(authority_key.read_bytes(), None)
+    model = x509.load_pem_x509_certificate(Path(own.client_certificate).read_bytes())
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(model.subject)
+        .issuer_name(issuer.subject)
+        .public_key(model.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(max(now - timedelta(days=3), issuer.not_valid_before_utc))
+        .not_valid_after(now - timedelta(seconds=1))
+    )
+    for extension in model.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    path = folder / "expired.pem"
+    path.write_bytes(builder.sign(signing, hashes.SHA256()).public_bytes(Encoding.PEM))  # type: ignore[arg-type]
+    return {"CERTIFICATE": str(path)}
+
+
+def of_the_community(*names: str) -> Change:
+    return lambda network, _: {name: network.description.options("community")[name] for name in names}
+
+
+def set_to(**changes: str) -> Change:
+    return lambda _network, _folder: changes
+
+
+def file_of_nonsense(name: str) -> Change:
+    def change(network: Network, folder: Path) -> dict[str, Any]:
+        path = folder / "nonsense.pem"
+        path.write_text("nonsense")
+        return {name: str(path)}
+
+    return change
+
+
+CHANGES = [
+    pytest.param(of_the_community("TLS_CA"), r"\bTLS_CA\b", id="authority-of-another-peer"),
+    pytest.param(file_of_nonsense("TLS_CA"), r"\bTLS_CA\b", id="no-authority-at-all"),
+    pytest.param(set_to(SERVER_NAME="elsewhere.example"), r"\bSERVER_NAME\b", id="name-of-another-server"),
+    pytest.param(set_to(CHANNEL="nowhere"), r"^CHANNEL: ", id="channel"),
+    pytest.param(set_to(CHAINCODE="nothing"), r"^CHAINCODE: ", id="chaincode"),
+    pytest.param(set_to(MSP_ID="NobodyMSP"), r"\bMSP_ID\b", id="no-such-organisation"),
+    pytest.param(of_the_community("MSP_ID"), r"\bMSP_ID\b", id="another-organisation"),
+    pytest.param(of_the_community("CERTIFICATE"), r"\bCERTIFICATE\b", id="certificate-of-another"),
+    pytest.param(of_the_community("PRIVATE_KEY"), r"\bPRIVATE_KEY\b", id="key-of-another"),
+    pytest.param(of_the_community("CERTIFICATE", "PRIVATE_KEY"), r"\bCERTIFICATE\b", id="identity-of-another"),
+    pytest.param(file_of_nonsense("CERTIFICATE"), r"\bCERTIFICATE\b", id="no-certificate-at-all"),
+    pytest.param(with_expired_certificate, r"\bCERTIFICATE\b.*expired", id="expired-identity"),
+]
+
+
+@pytest.mark.fabric
+@pytest.mark.parametrize(("change", "said"), CHANGES)
+def test_fabric_setting_that_does_not_fit(
+    change: Change, said: str, network: Network, keys: Path, tmp_path: Path
+) -> None:
+    fitting = {**network.description.options("utility"), "KEYS": keys}
+    with pytest.raises(Misconfigured, match=said):
+        start_fabric({**fitting, **change(network, tmp_path)})
+
+
+@pytest.mark.fabric
+def test_fabric_starts_when_all_fits(network: Network, keys: Path) -> None:
+    start_fabric({**network.description.options("utility"), "KEYS": keys})
+
+
+def start_fabric(options: dict[str, Any]) -> None:
+    ledger = FabricLedger.from_options("test", options)
+    try:
+        ledger.genesis()
+    finally:
+        ledger.gateway.close()
