@@ -117,7 +117,7 @@ def test_a_lease_is_renewed_with_each_transaction(ledger: FaultyLedger) -> None:
     renewed: list[bool] = []
 
     def look() -> None:
-        later = timezone.now() + timedelta(seconds=50)
+        later = timezone.now() + timedelta(seconds=20)
         renewed.append(Lane.objects.filter(number=lane_of(command), leased_until__gt=later).exists())
 
     ledger.fail("submit", shorten, look)
