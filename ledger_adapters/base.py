@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -65,6 +65,7 @@ class Page:
 
 
 LANE = Lane()
+PAGE = 500  # events
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,14 @@ class LedgerAdapter(ABC):
 
         Raises `Reorganised` when what `mark` stands for is gone.
         """
+
+    def pages(self, start: int = 0, limit: int = PAGE, mark: bytes = b"") -> Iterator[Page]:
+        """All pages of `events` from position `start` on, until there is nothing more."""
+        page = self.events(start, limit, mark)
+        while page.next != start:
+            yield page
+            start = page.next
+            page = self.events(start, limit, page.mark)
 
     @abstractmethod
     def prove(self, ids: Iterable[bytes]) -> Proof:

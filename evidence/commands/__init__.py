@@ -8,6 +8,7 @@ from evidence.commands.envelope import (
     batch_digest,
     parse,
     sign_digest,
+    signed_batch,
     wallet_digest,
 )
 from evidence.commands.kinds import KINDS, Fields
@@ -22,5 +23,6 @@ __all__ = [
     "batch_digest",
     "parse",
     "sign_digest",
+    "signed_batch",
     "wallet_digest",
 ]

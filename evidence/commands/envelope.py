@@ -127,6 +127,14 @@ class Batch(Struct):
     signature: Bytes
 
 
+def signed_batch(ledger: bytes, envelopes: Sequence[bytes], operator: Signer | None) -> Batch:
+    """A batch with the operator's signature, without one where there is no operator."""
+    if operator is None:
+        return Batch(tuple(envelopes), b"")
+    commands = [parse(envelope) for envelope in envelopes]
+    return Batch(tuple(envelopes), operator.sign(batch_digest(ledger, commands)))
+
+
 def sign_digest(ledger: bytes, command: Command) -> bytes:
     """What a device or a key kept by the platform signs."""
     return tagged("em/sign/1", _Signing(ledger, command.id, command.after, command.valid_until).encode())

@@ -43,17 +43,16 @@ class Bench:
         return [outcome.code for outcome in outcomes]
 
     def end(self) -> int:
-        start = 0
-        while (page := self.ledger.events(start, 500)).next != start:
-            start = page.next
-        return start
+        end = 0
+        for page in self.ledger.pages():
+            end = page.next
+        return end
 
     def events(self, start: int, limit: int = 500) -> list[Event]:
         found: list[Event] = []
-        while (page := self.ledger.events(start, limit)).next != start:
+        for page in self.ledger.pages(start, limit):
             assert len(page.events) <= limit
             found += page.events
-            start = page.next
         return found
 
 

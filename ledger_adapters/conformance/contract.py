@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 
 from evidence.commands import Batch
 from evidence.state import state_root
-from ledger_adapters.base import Event, Lane, LedgerAdapter, Transaction
+from ledger_adapters.base import Lane, LedgerAdapter, Transaction
 from ledger_adapters.conformance import sequences
 from ledger_adapters.conformance.sequences import Sent
 from ledger_adapters.contract import Code, Genesis, Outcome, apply_batch, prepare, preview
 
 # No command: its outcome says at which time a batch was applied.
 CLOCK = b""
-EVENTS_AT_ONCE = 500
 KEYS_AT_ONCE = 2_000
 
 
@@ -61,7 +60,8 @@ class Comparison:
         self.sequences = [sequences.Sequence(seed, self.genesis, self.domain) for seed in seeds]
         self.state: dict[bytes, bytes | None] = {Genesis.key(): self.genesis.encode()}
         self.expected: list[Outcome] = []
-        trial.heard = _end_of(trial.operator, trial.heard)
+        for page in trial.operator.pages(trial.heard):
+            trial.heard = page.next
         self.now = trial.operator.health().time
         self.last: dict[int, bytes] = {}
 
@@ -105,7 +105,8 @@ class Comparison:
         self.trial.commands += len(envelopes) - 1
 
     def _compare_events(self) -> None:
-        told = [event.outcome for event in _events(self.trial.operator, self.trial.heard)]
+        pages = self.trial.operator.pages(self.trial.heard)
+        told = [event.outcome for page in pages for event in page.events]
         if len(told) != len(self.expected):
             raise Difference(f"{len(told)} events where {len(self.expected)} are due")
         for position, (found, due) in enumerate(zip(told, self.expected, strict=True)):
@@ -141,22 +142,6 @@ def _outcomes(adapter: LedgerAdapter, transaction: Transaction) -> tuple[Outcome
     if found is None:
         raise Difference(f"the ledger took {transaction.id.hex()} and knows nothing of it")
     return found
-
-
-def _events(adapter: LedgerAdapter, start: int) -> Iterator[Event]:
-    page = adapter.events(start, EVENTS_AT_ONCE)
-    while page.next != start:
-        yield from page.events
-        start = page.next
-        page = adapter.events(start, EVENTS_AT_ONCE, page.mark)
-
-
-def _end_of(adapter: LedgerAdapter, start: int) -> int:
-    page = adapter.events(start, EVENTS_AT_ONCE)
-    while page.next != start:
-        start = page.next
-        page = adapter.events(start, EVENTS_AT_ONCE, page.mark)
-    return start
 
 
 def _hex(value: bytes | None) -> str:

@@ -76,9 +76,18 @@ class Genesis(Record):
     community_x: Bytes32
     community_y: Bytes32
 
+    @classmethod
+    def of(cls, ledger: bytes, market: bytes, utility: PublicKey, community: PublicKey) -> "Genesis":
+        keys = (utility.algorithm, utility.x, utility.y, community.algorithm, community.x, community.y)
+        return cls(ledger, market, *keys)
+
     @property
     def utility(self) -> PublicKey:
         return PublicKey(self.utility_algorithm, self.utility_x, self.utility_y)
+
+    @property
+    def community(self) -> PublicKey:
+        return PublicKey(self.community_algorithm, self.community_x, self.community_y)
 
 
 @dataclass(frozen=True, slots=True)

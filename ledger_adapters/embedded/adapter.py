@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evidence.abi import U32, U64, Bytes32, EncodingError, Struct
 from evidence.checkpoint import Checkpoint, origin, sign
-from evidence.commands import Batch, batch_digest, parse
+from evidence.commands import Batch, signed_batch
 from evidence.hashing import tagged
 from evidence.journal import Entry, envelope_digest
 from evidence.keys import PublicKey, Signer, SoftwareKey
@@ -106,10 +106,7 @@ class EmbeddedLedger(LedgerAdapter):
         if self._operator is None:
             raise Misconfigured(f"ledger {self.alias!r} is only relayed to: its operator has to found it")
         self.create()
-        utility = self._operator.public_key
-        genesis = Genesis(
-            ledger, market, utility.algorithm, utility.x, utility.y, community.algorithm, community.x, community.y
-        )
+        genesis = Genesis.of(ledger, market, self._operator.public_key, community)
         with self._store.writing() as writer:
             if writer.head() is None:
                 writer.write_state({Genesis.key(): genesis.encode()})
@@ -129,10 +126,9 @@ class EmbeddedLedger(LedgerAdapter):
         return sign(Checkpoint(origin(ledger), size, root), self._checkpoint_key)
 
     def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
-        commands = [parse(envelope) for envelope in envelopes]
-        signature = self._operator.sign(batch_digest(self.genesis().ledger, commands)) if self._operator else b""
+        batch = signed_batch(self.genesis().ledger, envelopes, self._operator)
         # As on other ledgers, the same commands in another transaction are another try.
-        payload = secrets.token_bytes(_NONCE) + Batch(tuple(envelopes), signature).encode()
+        payload = secrets.token_bytes(_NONCE) + batch.encode()
         return Transaction(_transaction_id(payload), payload)
 
     def submit(self, transaction: Transaction) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Self
 from cryptography import x509
 from fabric_protos.peer.lifecycle.lifecycle_pb2 import QueryChaincodeDefinitionArgs
 
-from evidence.commands import Batch, batch_digest, parse
+from evidence.commands import signed_batch
 from evidence.fabric.identities import Role
 from evidence.keys import PublicKey, Signer
 from evidence.trust import FabricTrust
@@ -149,10 +149,7 @@ class FabricLedger(LedgerAdapter):
         except Misconfigured:
             if self.operator is None:
                 raise
-        utility = self.operator.public_key
-        genesis = Genesis(
-            ledger, market, utility.algorithm, utility.x, utility.y, community.algorithm, community.x, community.y
-        )
+        genesis = Genesis.of(ledger, market, self.operator.public_key, community)
         record = self._draft(genesis)
         try:
             self._finish(self._endorse(self._propose(b"found", record)))
@@ -206,9 +203,8 @@ class FabricLedger(LedgerAdapter):
     # Sending
 
     def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
-        commands = [parse(envelope) for envelope in envelopes]
-        signature = self.operator.sign(batch_digest(self.genesis().ledger, commands)) if self.operator else b""
-        proposal = self._propose(b"submit", Batch(tuple(envelopes), signature).encode())
+        batch = signed_batch(self.genesis().ledger, envelopes, self.operator)
+        proposal = self._propose(b"submit", batch.encode())
         return Transaction(bytes.fromhex(proposal.message.transaction_id), proposal.to_bytes())
 
     def submit(self, transaction: Transaction) -> None:

@@ -23,7 +23,7 @@ from web3.middleware import ExtraDataToPOAMiddleware
 from web3.types import FilterParams, TxData, TxParams, TxReceipt
 
 from evidence import eip712
-from evidence.commands import Batch, batch_digest, parse
+from evidence.commands import signed_batch
 from evidence.keys import PublicKey, Signer
 from evidence.trust import QuorumTrust
 from ledger_adapters.base import LANE, ChainProof, Event, Health, Lane, LedgerAdapter, Limits, Page, Transaction
@@ -153,10 +153,7 @@ class QuorumLedger(LedgerAdapter):
             return self.genesis()
         if self.operator is None:
             raise Misconfigured("OPERATOR: whoever only relays cannot found a market")
-        utility = self.operator.public_key
-        genesis = Genesis(
-            ledger, market, utility.algorithm, utility.x, utility.y, community.algorithm, community.x, community.y
-        )
+        genesis = Genesis.of(ledger, market, self.operator.public_key, community)
         self._check_chain()
         address = deploy(self.w3, genesis, self._create)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -214,9 +211,7 @@ class QuorumLedger(LedgerAdapter):
     # Sending
 
     def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
-        commands = [parse(envelope) for envelope in envelopes]
-        signature = self.operator.sign(batch_digest(self.genesis().ledger, commands)) if self.operator else b""
-        batch = Batch(tuple(envelopes), signature)
+        batch = signed_batch(self.genesis().ledger, envelopes, self.operator)
         sender = self.senders[lane.number % len(self.senders)]
         gas = GAS_OF_BATCH + len(envelopes) * self.options.gas_per_command
         call: TxParams = {"to": self.market.address, "data": self.market.call_data(batch)}

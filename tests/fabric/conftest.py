@@ -101,7 +101,7 @@ class Market:
         ledger, market = secrets.token_bytes(32), secrets.token_bytes(32)
         return cls(
             operator,
-            Genesis(ledger, market, ours.algorithm, ours.x, ours.y, theirs.algorithm, theirs.x, theirs.y),
+            Genesis.of(ledger, market, ours, theirs),
         )
 
     def command(self, fields: Fields) -> Command:

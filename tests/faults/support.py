@@ -126,11 +126,7 @@ def reasons(found: Figures) -> Iterator[str]:
 
 def on_ledger(ledger: str = DEFAULT) -> list[Told]:
     """Every outcome that the ledger itself has, in its order."""
-    adapter, found, position = get_ledger(ledger), list[Told](), 0
-    while (page := adapter.events(position, 500)).next != position:
-        found += page.events
-        position = page.next
-    return found
+    return [event for page in get_ledger(ledger).pages() for event in page.events]
 
 
 def assert_applied_once(ids: Iterable[bytes], ledger: str = DEFAULT) -> None:

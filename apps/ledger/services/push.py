@@ -115,6 +115,14 @@ def push_lane(claim: Claim) -> None:
             Lane.objects.filter(ledger=claim.ledger, number=claim.lane).exclude(conflicts=0).update(conflicts=0)
 
 
+def _queue_again(sent: Transaction) -> None:
+    """End a transaction that did nothing; those of its commands that have no receipt wait as before."""
+    Command.objects.filter(transaction=sent, state=CommandState.SENT).update(
+        state=CommandState.QUEUED, transaction=None
+    )
+    Transaction.objects.filter(pk=sent.pk).update(state=TransactionState.FINAL)
+
+
 def _set_aside(sent: Transaction, message: str) -> bool:
     """Park the stream of a command that the ledger does not even take; of several, the one has yet to be found."""
     with transaction.atomic():
@@ -124,10 +132,7 @@ def _set_aside(sent: Transaction, message: str) -> bool:
         for command in commands:
             logger.error("command_not_taken", command=str(command), kind=command.kind, error=message)
             Stream.objects.filter(pk=command.stream_id, parked_by=None).update(parked_by=command)
-        Command.objects.filter(transaction=sent, state=CommandState.SENT).update(
-            state=CommandState.QUEUED, transaction=None
-        )
-        Transaction.objects.filter(pk=sent.pk).update(state=TransactionState.FINAL)
+        _queue_again(sent)
     return True
 
 
@@ -138,10 +143,7 @@ def _take_back(claim: Claim, sent: Transaction, conflict: Conflict) -> int:
         lane = Lane.objects.select_for_update().get(ledger=claim.ledger, number=claim.lane)
         lane.conflicts += 1
         lane.save(update_fields=["conflicts"])
-        Command.objects.filter(transaction=sent, state=CommandState.SENT).update(
-            state=CommandState.QUEUED, transaction=None
-        )
-        Transaction.objects.filter(pk=sent.pk).update(state=TransactionState.FINAL)
+        _queue_again(sent)
         # Most conflicts show only after the try itself went well.
         last = sent.attempts.order_by("-pk").values("pk")[:1]
         Attempt.objects.filter(pk__in=last).update(result=AttemptResult.CONFLICT, message=str(conflict))

@@ -68,21 +68,13 @@ def verify(ledger: str, progress: Progress = lambda done, share: None) -> Replay
 def _catch_up(replay: _Replay, progress: Progress) -> int:
     """Replay what is new; returns how many entries that were."""
     before = replay.entries
-    for page in _pages(replay):
-        for event in page:
+    for page in replay.adapter.pages(replay.position, AT_ONCE, replay.mark):
+        replay.position, replay.mark = page.next, page.mark
+        for event in page.events:
             _apply(replay, event)
         size = replay.adapter.health().size
         progress(replay.entries, replay.adapter.entries_before(replay.position) / size if size else 1.0)
     return replay.entries - before
-
-
-def _pages(replay: _Replay) -> Iterator[tuple[Event, ...]]:
-    while True:
-        page = replay.adapter.events(replay.position, AT_ONCE, replay.mark)
-        if page.next == replay.position:
-            return
-        replay.position, replay.mark = page.next, page.mark
-        yield page.events
 
 
 def _apply(replay: _Replay, event: Event) -> None:

@@ -242,24 +242,13 @@ def _check_ledger(findings: Findings, alias: str) -> None:
     for stream in Stream.objects.filter(ledger=alias).exclude(parked_by=None):
         findings.failures.append(f"stream {stream} is parked by command {stream.parked_by}")
     ledger = get_ledger(alias)
-    journal = _journal(ledger)
+    journal = [event for page in ledger.pages() for event in page.events]
     if isinstance(trust := ledger.trust(), EmbeddedTrust):
         _check_log(findings, ledger, trust, journal)
     events = Event.objects.filter(ledger=alias).order_by("position")
     heard = [(event.position, bytes(event.command_id), event.code, bytes(event.envelope)) for event in events]
     told = [(event.position, event.outcome.id, event.outcome.code, event.outcome.envelope) for event in journal]
     findings.expect(heard == told, "ledger: the entries that were heard are not those of the ledger")
-
-
-def _journal(ledger: LedgerAdapter) -> list[base.Event]:
-    found: list[base.Event] = []
-    page = ledger.events(0, 1_000)
-    start = 0
-    while page.next != start:
-        found += page.events
-        start = page.next
-        page = ledger.events(start, 1_000, page.mark)
-    return found
 
 
 def _check_log(findings: Findings, ledger: LedgerAdapter, trust: EmbeddedTrust, journal: Sequence[base.Event]) -> None:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from evidence.abi import EncodingError
 from evidence.commands import Batch
-from evidence.keys import BadKey, PublicKey
+from evidence.keys import BadKey
 from ledger_adapters.contract import Code, Genesis, apply_batch, prepare
 from ledger_adapters.fabric.chaincode.messages import OutcomesEvent, ReadResponse, SubmitResponse, split_keys
 
@@ -106,7 +106,7 @@ async def _found(argument: bytes, state: State, genesis_file: Path | None) -> An
     try:
         genesis = Genesis.decode(argument)
         genesis.utility.check_point()
-        PublicKey(genesis.community_algorithm, genesis.community_x, genesis.community_y).check_point()
+        genesis.community.check_point()
     except (EncodingError, BadKey):
         raise Refused("the argument of found is no genesis record with two keys") from None
     key = Genesis.key()
