@@ -30,6 +30,7 @@ MODULES = {
     4: "Auctions",
     6: "Settlement",
     7: "Settlement",
+    9: "Moving",
 }
 KEYS_AT_ONCE = 400
 
