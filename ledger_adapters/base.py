@@ -9,10 +9,12 @@ from typing import Any, Self
 from evidence import eip712
 from evidence.ethereum.proof import ProvenBlock
 from evidence.fabric.block import OrderedBlock
+from evidence.hashing import ZERO
 from evidence.keys import PublicKey
 from evidence.merkle import Path
-from evidence.trust import Trust
-from ledger_adapters.contract import Genesis, Outcome
+from evidence.trust import OldLedger, Trust
+from ledger_adapters.contract import Genesis, Outcome, records
+from ledger_adapters.contract.records import Import
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,13 @@ class LedgerAdapter(ABC):
         """
 
     @abstractmethod
+    def prepare_import(self, start: int, entries: Sequence[bytes], lane: Lane = LANE) -> Transaction:
+        """The same for entries of another ledger that are taken over behind `start` others, all of them or none.
+
+        Where the contract refuses them, `submit` raises `Rejected` or `outcome` raises `Conflict`.
+        """
+
+    @abstractmethod
     def submit(self, transaction: Transaction) -> None:
         """Send a prepared transaction; sending it twice does nothing more.
 
@@ -165,6 +174,23 @@ class LedgerAdapter(ABC):
     @abstractmethod
     def read(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
         """State values by key, None where there is none."""
+
+    def imported(self) -> Import | None:
+        """What was taken over from other ledgers, None where nothing was."""
+        value = self.read([Import.key()])[Import.key()]
+        return Import.decode(value) if value is not None else None
+
+    def old_ledgers(self) -> tuple[OldLedger, ...]:
+        """The ledgers that entries were taken over from, the one that was closed last first."""
+        found = self.imported()
+        ledger = found.ledger if found else ZERO
+        old = []
+        while ledger != ZERO:
+            key = records.OldLedger.key(ledger)
+            record = records.OldLedger.decode(self.read([key])[key] or b"")
+            old.append(OldLedger(ledger, record.separator))
+            ledger = record.previous
+        return tuple(old)
 
     @abstractmethod
     def events(self, start: int, limit: int, mark: bytes = b"") -> Page:

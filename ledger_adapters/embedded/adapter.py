@@ -13,13 +13,26 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from evidence.abi import U32, U64, Bytes32, EncodingError, Struct
 from evidence.checkpoint import Checkpoint, origin, sign
 from evidence.commands import Batch, signed_batch
-from evidence.hashing import tagged
-from evidence.journal import Entry, envelope_digest
+from evidence.hashing import sha256, tagged
+from evidence.imports import ImportBatch, signed_import
+from evidence.journal import leaf_hash
 from evidence.keys import PublicKey, Signer, SoftwareKey
 from evidence.merkle import path_through
 from evidence.trust import EmbeddedTrust
 from ledger_adapters.base import LANE, Event, Health, Lane, LedgerAdapter, Limits, LogProof, Page, Transaction
-from ledger_adapters.contract import Code, Genesis, Outcome, Prepared, apply_batch, prepare
+from ledger_adapters.contract import (
+    Code,
+    Genesis,
+    ImportRefused,
+    Outcome,
+    Prepared,
+    PreparedImport,
+    Result,
+    apply_batch,
+    apply_import,
+    prepare,
+    prepare_import,
+)
 from ledger_adapters.embedded import log
 from ledger_adapters.embedded.postgres import PostgresStore
 from ledger_adapters.embedded.store import Head, MemoryStore, Reader, Store, Writer
@@ -36,6 +49,8 @@ class _StoredOutcome(Struct):
 
 _STORED = 96
 _NONCE = 32
+# In front of a transaction's nonce: it holds entries of another ledger.
+_IMPORT = sha256(b"em/import-transaction/1")
 
 
 def _transaction_id(payload: bytes) -> bytes:
@@ -45,7 +60,7 @@ def _transaction_id(payload: bytes) -> bytes:
 @dataclass(slots=True)
 class _Waiting:
     id: bytes
-    prepared: Prepared
+    prepared: Prepared | PreparedImport
     done: bool = False
     error: Exception | None = None
 
@@ -131,9 +146,16 @@ class EmbeddedLedger(LedgerAdapter):
         payload = secrets.token_bytes(_NONCE) + batch.encode()
         return Transaction(_transaction_id(payload), payload)
 
+    def prepare_import(self, start: int, entries: Sequence[bytes], lane: Lane = LANE) -> Transaction:
+        if self._operator is None:
+            raise Misconfigured(f"ledger {self.alias!r} is only relayed to: its operator takes entries over")
+        batch = signed_import(self.genesis().ledger, start, entries, self._operator)
+        payload = _IMPORT + secrets.token_bytes(_NONCE) + batch.encode()
+        return Transaction(_transaction_id(payload), payload)
+
     def submit(self, transaction: Transaction) -> None:
         """Whoever gets the commit lock first commits for all that wait: one durable write for many transactions."""
-        waiting = _Waiting(transaction.id, self._read_batch(transaction))
+        waiting = _Waiting(transaction.id, self._read(transaction))
         with self._queueing:
             self._queue.append(waiting)
         with self._committing:
@@ -143,11 +165,16 @@ class EmbeddedLedger(LedgerAdapter):
             raise waiting.error
 
     @staticmethod
-    def _read_batch(transaction: Transaction) -> Prepared:
-        if transaction.id != _transaction_id(transaction.payload):
+    def _read(transaction: Transaction) -> Prepared | PreparedImport:
+        payload = transaction.payload
+        if transaction.id != _transaction_id(payload):
             raise Rejected("the transaction's id is not that of its bytes")
         try:
-            return prepare(Batch.decode(transaction.payload[_NONCE:]))
+            if payload.startswith(_IMPORT):
+                return prepare_import(ImportBatch.decode(payload[len(_IMPORT) + _NONCE :]))
+            return prepare(Batch.decode(payload[_NONCE:]))
+        except ImportRefused as refusal:
+            raise Rejected(str(refusal)) from refusal
         except EncodingError as error:
             raise Rejected(f"the transaction holds no batch: {error}") from None
 
@@ -164,7 +191,7 @@ class EmbeddedLedger(LedgerAdapter):
             error = failure
         finally:
             for waiting in group:
-                waiting.done, waiting.error = True, error
+                waiting.done, waiting.error = True, error or waiting.error
 
     def _append(self, writer: Writer, group: Sequence[_Waiting]) -> None:
         head = writer.head()
@@ -174,7 +201,12 @@ class EmbeddedLedger(LedgerAdapter):
         events: list[Event] = []
         for waiting in group:
             if writer.outcomes(waiting.id) is None:
-                events += self._apply(writer, waiting, head.size + len(events), now)
+                try:
+                    result = self._apply(waiting.prepared, writer.state(waiting.prepared.reads), now)
+                except ImportRefused as refusal:
+                    waiting.error = Rejected(str(refusal))
+                else:
+                    events += self._write(writer, waiting.id, result, head.size + len(events))
         if events:
             self._extend(writer, head.size, events, now)
 
@@ -187,20 +219,24 @@ class EmbeddedLedger(LedgerAdapter):
         writer.write_tiles(tiles)
         writer.write_head(Head(size, now, self._sign(self.genesis().ledger, size, root)))
 
-    def _apply(self, writer: Writer, waiting: _Waiting, position: int, now: int) -> list[Event]:
-        result = apply_batch(waiting.prepared, writer.state(waiting.prepared.reads), now)
+    @staticmethod
+    def _apply(prepared: Prepared | PreparedImport, values: Mapping[bytes, bytes | None], now: int) -> Result:
+        if isinstance(prepared, PreparedImport):
+            return apply_import(prepared, values)
+        return apply_batch(prepared, values, now)
+
+    @staticmethod
+    def _write(writer: Writer, transaction: bytes, result: Result, position: int) -> list[Event]:
         writer.write_state(result.writes)
         stored = b"".join(_StoredOutcome(o.id, o.code, o.time).encode() for o in result.outcomes)
-        writer.write_transaction(waiting.id, stored)
-        new = [outcome for outcome in result.outcomes if outcome.code is not Code.ALREADY_APPLIED]
-        return [Event(position + i, waiting.id, outcome) for i, outcome in enumerate(new)]
+        writer.write_transaction(transaction, stored)
+        new = [outcome for outcome in result.outcomes if outcome.code is not Code.ALREADY_APPLIED or outcome.origin]
+        return [Event(position + i, transaction, outcome) for i, outcome in enumerate(new)]
 
     @staticmethod
     def _leaf(event: Event) -> bytes:
         outcome = event.outcome
-        return Entry(
-            event.position, outcome.time, outcome.code, outcome.id, envelope_digest(outcome.envelope)
-        ).leaf_hash
+        return leaf_hash(event.position, outcome.time, outcome.code, outcome.id, outcome.envelope, outcome.origin)
 
     def outcome(self, transaction_id: bytes) -> tuple[Outcome, ...] | None:
         with self._store.reading() as reader:
@@ -234,7 +270,7 @@ class EmbeddedLedger(LedgerAdapter):
 
     def trust(self) -> EmbeddedTrust:
         genesis = self.genesis()
-        return EmbeddedTrust(genesis.ledger, genesis.market, self.checkpoint_public_key)
+        return EmbeddedTrust(genesis.ledger, genesis.market, self.checkpoint_public_key, old=self.old_ledgers())
 
     def _head(self, reader: Reader) -> Head:
         head = reader.head()

@@ -13,6 +13,7 @@ from fabric_protos.peer.lifecycle.lifecycle_pb2 import QueryChaincodeDefinitionA
 
 from evidence.commands import signed_batch
 from evidence.fabric.identities import Role
+from evidence.imports import signed_import
 from evidence.keys import PublicKey, Signer
 from evidence.trust import FabricTrust
 from ledger_adapters.base import LANE, ChannelProof, Event, Health, Lane, LedgerAdapter, Limits, Page, Transaction
@@ -207,6 +208,13 @@ class FabricLedger(LedgerAdapter):
         proposal = self._propose(b"submit", batch.encode())
         return Transaction(bytes.fromhex(proposal.message.transaction_id), proposal.to_bytes())
 
+    def prepare_import(self, start: int, entries: Sequence[bytes], lane: Lane = LANE) -> Transaction:
+        if self.operator is None:
+            raise Misconfigured("OPERATOR: whoever only relays cannot take entries over")
+        batch = signed_import(self.genesis().ledger, start, entries, self.operator)
+        proposal = self._propose(b"import", batch.encode())
+        return Transaction(bytes.fromhex(proposal.message.transaction_id), proposal.to_bytes())
+
     def submit(self, transaction: Transaction) -> None:
         """Returns when the transaction is in a block and valid."""
         proposal = Signed.from_bytes(Proposal, transaction.payload)
@@ -367,6 +375,7 @@ class FabricLedger(LedgerAdapter):
             options.chaincode,
             tuple(members[name] for name in sorted(names)),
             tuple(orderers[name] for name in sorted(orderers)),
+            old=self.old_ledgers(),
         )
 
     def _ask_system(self, chaincode: str, arguments: Sequence[str | bytes]) -> bytes:
