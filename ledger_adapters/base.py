@@ -9,10 +9,11 @@ from typing import Any, Self
 from evidence import eip712
 from evidence.ethereum.proof import ProvenBlock
 from evidence.fabric.block import OrderedBlock
-from evidence.keys import PublicKey
+from evidence.keys import PublicKey, Signer
 from evidence.merkle import Path
 from evidence.trust import Trust
 from ledger_adapters.contract import Genesis, Outcome
+from ledger_adapters.exceptions import Misconfigured
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,10 @@ class Health:
 
 
 class LedgerAdapter(ABC):
-    """One ledger, under its alias in `LEDGERS`. Instances are shared by the threads of a process."""
+    """One ledger, under its alias in `LEDGERS`. Instances are shared by the threads of a process.
+
+    `operator` signs batches, None where others' commands are only relayed.
+    """
 
     limits: Limits
     # Whether a transaction takes long enough that lanes should be sent at the same time.
@@ -111,8 +115,10 @@ class LedgerAdapter(ABC):
     # Whether the ledger is counted in blocks, rather than in entries.
     in_blocks = False
 
-    def __init__(self, alias: str) -> None:
+    def __init__(self, alias: str, operator: Signer | None) -> None:
         self.alias = alias
+        self.operator = operator
+        self._genesis: Genesis | None = None
 
     @classmethod
     @abstractmethod
@@ -123,9 +129,26 @@ class LedgerAdapter(ABC):
     def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
         """Set the ledger up and write its first record. One that is there already is returned as it is."""
 
-    @abstractmethod
     def genesis(self) -> Genesis:
-        """The ledger's first record. Raises `Misconfigured` when the ledger has none yet."""
+        """The ledger's first record, read once.
+
+        Raises `Misconfigured` when the ledger has none yet, and when it is another operator's: it would refuse all that
+        is signed here, batch for batch.
+        """
+        if self._genesis is None:
+            found = self.read_genesis()
+            if self.operator is not None and self.operator.public_key != found.utility:
+                raise Misconfigured(
+                    f"KEYS: the operator's key there is {self.operator.public_key.id.hex()[:16]}, but ledger"
+                    f" {self.alias!r} was founded with {found.utility.id.hex()[:16]} as that of its utility: put the"
+                    " utility's operator.pem there, or relay others' commands only"
+                )
+            self._genesis = found
+        return self._genesis
+
+    @abstractmethod
+    def read_genesis(self) -> Genesis:
+        """The first record as the ledger has it now. Raises `Misconfigured` when it has none yet."""
 
     def wallet_domain(self) -> eip712.Domain:
         """What wallets sign in for this ledger."""

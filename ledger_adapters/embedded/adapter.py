@@ -53,8 +53,7 @@ class _Waiting:
 class EmbeddedLedger(LedgerAdapter):
     """A journal under one operator. Every proof from it says so.
 
-    `operator` signs batches, None where others' commands are only relayed; `checkpoint_key` signs the log; `clock`
-    gives UTC seconds.
+    `checkpoint_key` signs the log; `clock` gives UTC seconds.
     """
 
     limits = Limits(commands=1_000, bytes=4_000_000)
@@ -67,12 +66,10 @@ class EmbeddedLedger(LedgerAdapter):
         checkpoint_key: Ed25519PrivateKey,
         clock: Callable[[], int] = lambda: int(time.time()),
     ) -> None:
-        super().__init__(alias)
+        super().__init__(alias, operator)
         self._store = store
-        self._operator = operator
         self._checkpoint_key = checkpoint_key
         self._clock = clock
-        self._genesis: Genesis | None = None
         self._queue: list[_Waiting] = []
         self._queueing = threading.Lock()
         self._committing = threading.Lock()
@@ -103,30 +100,28 @@ class EmbeddedLedger(LedgerAdapter):
             self._store.create()
 
     def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
-        if self._operator is None:
+        if self.operator is None:
             raise Misconfigured(f"ledger {self.alias!r} is only relayed to: its operator has to found it")
         self.create()
-        genesis = Genesis.of(ledger, market, self._operator.public_key, community)
+        genesis = Genesis.of(ledger, market, self.operator.public_key, community)
         with self._store.writing() as writer:
             if writer.head() is None:
                 writer.write_state({Genesis.key(): genesis.encode()})
                 writer.write_head(Head(0, 0, self._sign(ledger, 0, log.root(writer, 0))))
         return self.genesis()
 
-    def genesis(self) -> Genesis:
-        if self._genesis is None:
-            with self._store.reading() as reader:
-                value = reader.state([Genesis.key()])[Genesis.key()]
-            if value is None:
-                raise Misconfigured(f"ledger {self.alias!r} has no genesis record: run `manage.py ledger init`")
-            self._genesis = Genesis.decode(value)
-        return self._genesis
+    def read_genesis(self) -> Genesis:
+        with self._store.reading() as reader:
+            value = reader.state([Genesis.key()])[Genesis.key()]
+        if value is None:
+            raise Misconfigured(f"ledger {self.alias!r} has no genesis record: run `manage.py ledger init`")
+        return Genesis.decode(value)
 
     def _sign(self, ledger: bytes, size: int, root: bytes) -> str:
         return sign(Checkpoint(origin(ledger), size, root), self._checkpoint_key)
 
     def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
-        batch = signed_batch(self.genesis().ledger, envelopes, self._operator)
+        batch = signed_batch(self.genesis().ledger, envelopes, self.operator)
         # As on other ledgers, the same commands in another transaction are another try.
         payload = secrets.token_bytes(_NONCE) + batch.encode()
         return Transaction(_transaction_id(payload), payload)

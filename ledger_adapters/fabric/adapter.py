@@ -115,14 +115,12 @@ class FabricLedger(LedgerAdapter):
         identity: SigningIdentity,
         operator: Signer | None,
     ) -> None:
-        super().__init__(alias)
+        super().__init__(alias, operator)
         self.options = options
         self.identity = identity
-        self.operator = operator
         self.limits = Limits(options.commands, options.bytes)
         tls = Tls(options.tls_ca.read_bytes(), options.server_name or None)
         self.gateway = BlockingGateway(Target(options.address, tls), Deadlines(commit_status=options.wait))
-        self._genesis: Genesis | None = None
         self._prover = Prover(self.gateway, identity, options.channel, self.events)
 
     @classmethod
@@ -145,10 +143,12 @@ class FabricLedger(LedgerAdapter):
         Until then it stays as a draft beside the keys, which further calls go on with. Raises `NotAgreed`.
         """
         try:
-            return self.genesis()
+            self.read_genesis()
         except Misconfigured:
             if self.operator is None:
                 raise
+        else:
+            return self.genesis()
         genesis = Genesis.of(ledger, market, self.operator.public_key, community)
         record = self._draft(genesis)
         try:
@@ -176,18 +176,16 @@ class FabricLedger(LedgerAdapter):
                 raise Misconfigured(f"KEYS: {path} was written with other keys: remove it") from None
         return path.read_bytes()
 
-    def genesis(self) -> Genesis:
-        if self._genesis is None:
-            if (end := self.identity.identity.expires) <= datetime.now(UTC):
-                raise Misconfigured(f"CERTIFICATE: expired on {end.isoformat()}")
-            try:
-                self._genesis = Genesis.decode(self._evaluate(b"genesis"))
-            except _Refused as refusal:
-                raise Misconfigured(f"ledger {self.alias!r}: {refusal}: run `manage.py ledger init`") from None
-            except Transient:
-                self._check_chaincode()
-                raise
-        return self._genesis
+    def read_genesis(self) -> Genesis:
+        if (end := self.identity.identity.expires) <= datetime.now(UTC):
+            raise Misconfigured(f"CERTIFICATE: expired on {end.isoformat()}")
+        try:
+            return Genesis.decode(self._evaluate(b"genesis"))
+        except _Refused as refusal:
+            raise Misconfigured(f"ledger {self.alias!r}: {refusal}: run `manage.py ledger init`") from None
+        except Transient:
+            self._check_chaincode()
+            raise
 
     def _check_chaincode(self) -> None:
         """Peers that have just been started and a name that nobody knows look the same to the gateway."""

@@ -124,9 +124,8 @@ class QuorumLedger(LedgerAdapter):
     in_blocks = True
 
     def __init__(self, alias: str, options: Options, operator: Signer | None, senders: Sequence[LocalAccount]) -> None:
-        super().__init__(alias)
+        super().__init__(alias, operator)
         self.options = options
-        self.operator = operator
         self.senders = list(senders)
         size = options.transaction_bytes - BYTES_OF_CALL
         by_gas = (options.block_gas - GAS_OF_BATCH) // options.gas_per_command
@@ -134,7 +133,6 @@ class QuorumLedger(LedgerAdapter):
         self.w3 = Web3(Nodes(options.rpc, options.access))
         self.w3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
         self._market: Market | None = None
-        self._genesis: Genesis | None = None
         self._range = 1_000
 
     @classmethod
@@ -193,16 +191,14 @@ class QuorumLedger(LedgerAdapter):
         if found != self.options.chain_id:
             raise Misconfigured(f"CHAIN_ID: the node is on chain {found}, not on {self.options.chain_id}")
 
-    def genesis(self) -> Genesis:
-        if self._genesis is None:
-            try:
-                value = self.read([Genesis.key()])[Genesis.key()]
-            except (ContractLogicError, BadFunctionCallOutput) as error:
-                raise Misconfigured(f"CONTRACT: what is at {self.market.address} is no market") from error
-            if value is None:
-                raise Misconfigured(f"CONTRACT: there is no market at {self.market.address}")
-            self._genesis = Genesis.decode(value)
-        return self._genesis
+    def read_genesis(self) -> Genesis:
+        try:
+            value = self.read([Genesis.key()])[Genesis.key()]
+        except (ContractLogicError, BadFunctionCallOutput) as error:
+            raise Misconfigured(f"CONTRACT: what is at {self.market.address} is no market") from error
+        if value is None:
+            raise Misconfigured(f"CONTRACT: there is no market at {self.market.address}")
+        return Genesis.decode(value)
 
     def wallet_domain(self) -> eip712.Domain:
         contract = bytes.fromhex(self.market.address.removeprefix("0x"))

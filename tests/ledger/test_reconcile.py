@@ -118,7 +118,7 @@ def test_what_the_entries_give_is_what_the_ledger_holds(world: World) -> None:
 def test_rejections_come_out_as_they_were_recorded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those that only the operator's missing signature explains, and bytes that are no command."""
     with monkeypatch.context() as patched:
-        patched.setattr(embedded(), "_operator", SoftwareKey.generate())
+        patched.setattr(embedded(), "operator", SoftwareKey.generate())
         send(utility_state(world, 2), b"no command")
     send(utility_state(world, 3, valid_until=1))
     send(utility_state(world, 1))
@@ -369,9 +369,9 @@ def test_a_rejection_that_others_brought_about_is_no_difference(world: World) ->
     with transaction.atomic():
         command_id = enqueue(ChangeParticipantState(world.market.utility.ledger_id, 2))
     envelope = bytes(Command.objects.get(command_id=command_id).envelope)
-    own, embedded()._operator = embedded()._operator, SoftwareKey.generate()
+    own, embedded().operator = embedded().operator, SoftwareKey.generate()
     send(envelope)
-    embedded()._operator = own
+    embedded().operator = own
     drain(DEFAULT)
     assert list(Event.objects.filter(command_id=command_id).order_by("position").values_list("code", flat=True)) == [
         Code.OPERATOR_SIGNATURE,
