@@ -2,9 +2,9 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from evidence import eip712
 from evidence.ethereum.proof import ProvenBlock
@@ -14,6 +14,7 @@ from evidence.merkle import Path
 from evidence.trust import Trust
 from ledger_adapters.contract import Genesis, Outcome
 from ledger_adapters.exceptions import Misconfigured
+from ledger_adapters.keys import KeyFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,24 @@ class LedgerAdapter(ABC):
     is_remote = False
     # Whether the ledger is counted in blocks, rather than in entries.
     in_blocks = False
+    # The private keys in the folder `KEYS`, and how each of them is read.
+    keys: ClassVar[Mapping[str, Callable[[KeyFolder, str], object]]] = {
+        "operator": KeyFolder.signer,
+        "community": KeyFolder.signer,
+    }
 
     def __init__(self, alias: str, operator: Signer | None) -> None:
         self.alias = alias
         self.operator = operator
         self._genesis: Genesis | None = None
+
+    @classmethod
+    @abstractmethod
+    def check_options(cls, alias: str, options: Mapping[str, Any]) -> Hashable:
+        """Look at `OPTIONS`, and make, open and ask nothing. Returns what tells the ledger from every other.
+
+        Raises `Misconfigured`, naming the setting.
+        """
 
     @classmethod
     @abstractmethod

@@ -3,10 +3,10 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -57,6 +57,7 @@ class EmbeddedLedger(LedgerAdapter):
     """
 
     limits = Limits(commands=1_000, bytes=4_000_000)
+    keys: ClassVar = {**LedgerAdapter.keys, "checkpoint": KeyFolder.ed25519}
 
     def __init__(
         self,
@@ -79,11 +80,24 @@ class EmbeddedLedger(LedgerAdapter):
         return self._checkpoint_key.public_key().public_bytes_raw()
 
     @classmethod
+    def check_options(cls, alias: str, options: Mapping[str, Any]) -> Hashable:
+        where = f"LEDGERS[{alias!r}]['OPTIONS']"
+        if surplus := set(options) - {"STORE", "DATABASE_URL", "SCHEMA", "KEYS"}:
+            raise Misconfigured(f"{where}: unknown {', '.join(sorted(surplus))}")
+        store = options.get("STORE", "postgres")
+        if store == "memory":
+            return store, alias
+        if store != "postgres":
+            raise Misconfigured(f"{where}: STORE is {store!r}, neither postgres nor memory")
+        for name in ("DATABASE_URL", "KEYS"):
+            if not options.get(name):
+                raise Misconfigured(f"{where}: {name} is missing")
+        return store, options["DATABASE_URL"], options.get("SCHEMA", f"ledger_{alias}")
+
+    @classmethod
     def from_options(cls, alias: str, options: Mapping[str, Any]) -> "EmbeddedLedger":
         """`STORE`: "postgres" (with `DATABASE_URL` and `SCHEMA`) or "memory". `KEYS`: folder of its private keys."""
-        known = {"STORE", "DATABASE_URL", "SCHEMA", "KEYS"}
-        if surplus := set(options) - known:
-            raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: unknown {', '.join(sorted(surplus))}")
+        cls.check_options(alias, options)
         keys = KeyFolder(Path(options["KEYS"])) if "KEYS" in options else None
         store: Store
         if options.get("STORE", "postgres") == "memory":

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,7 +124,18 @@ class FabricLedger(LedgerAdapter):
         self._prover = Prover(self.gateway, identity, options.channel, self.events)
 
     @classmethod
+    def check_options(cls, alias: str, options: Mapping[str, Any]) -> Hashable:
+        chosen, _identity = cls._read(alias, options)
+        return chosen.address, chosen.channel, chosen.chaincode
+
+    @classmethod
     def from_options(cls, alias: str, options: Mapping[str, Any]) -> "FabricLedger":
+        chosen, identity = cls._read(alias, options)
+        operator = KeyFolder(chosen.keys).signer("operator") if chosen.operator else None
+        return cls(alias, chosen, identity, operator)
+
+    @staticmethod
+    def _read(alias: str, options: Mapping[str, Any]) -> tuple[Options, SigningIdentity]:
         chosen = Options.read(alias, options)
         try:
             identity = SigningIdentity.from_files(chosen.msp_id, chosen.certificate, chosen.private_key)
@@ -134,8 +145,7 @@ class FabricLedger(LedgerAdapter):
             x509.load_pem_x509_certificates(chosen.tls_ca.read_bytes())
         except ValueError as error:
             raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: TLS_CA: {error}") from None
-        operator = KeyFolder(chosen.keys).signer("operator") if chosen.operator else None
-        return cls(alias, chosen, identity, operator)
+        return chosen, identity
 
     def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
         """As with every ledger; but each organisation must have agreed to the record first.

@@ -1,10 +1,10 @@
 """Quorum, or any other chain with an EVM, as a ledger."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
@@ -122,6 +122,10 @@ class QuorumLedger(LedgerAdapter):
 
     is_remote = True
     in_blocks = True
+    keys: ClassVar = {
+        **LedgerAdapter.keys,
+        **{f"sender-{number}": KeyFolder.secp256k1 for number in range(SENDERS)},
+    }
 
     def __init__(self, alias: str, options: Options, operator: Signer | None, senders: Sequence[LocalAccount]) -> None:
         super().__init__(alias, operator)
@@ -134,6 +138,11 @@ class QuorumLedger(LedgerAdapter):
         self.w3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
         self._market: Market | None = None
         self._range = 1_000
+
+    @classmethod
+    def check_options(cls, alias: str, options: Mapping[str, Any]) -> Hashable:
+        chosen = Options.read(alias, options)
+        return chosen.chain_id, chosen.contract.lower() or chosen.deployment
 
     @classmethod
     def from_options(cls, alias: str, options: Mapping[str, Any]) -> "QuorumLedger":
