@@ -122,8 +122,11 @@ class Membership(models.Model):
         return mine.filter(works_for_utility(mine)).exists()
 
 
-class PartyKey(models.Model):
-    """A signing key of a party. A custodial key's secret is sealed with the installation's custody key."""
+class PartyKey(OnLedger):
+    """A signing key of a party, and the command that brought it: its registration or a rotation.
+
+    A custodial key's secret is sealed with the installation's custody key.
+    """
 
     party = models.ForeignKey(Party, on_delete=models.PROTECT, related_name="keys")
     key_id = IdField(unique=True, editable=False)

@@ -22,7 +22,7 @@ def register_party(
         party.ledger = utility.ledger
     party.full_clean(exclude=["command_id", "ledger_id", "salt"])
     party.save()
-    key = _new_key(party)
+    key, stored = _new_key(party)
     party.command_id = enqueue(
         RegisterParticipant(
             party.ledger_id,
@@ -36,6 +36,8 @@ def register_party(
         ledger=party.ledger,
     )
     party.save(update_fields=["command_id"])
+    stored.command_id = party.command_id
+    stored.save(update_fields=["command_id"])
     return party
 
 
@@ -45,9 +47,9 @@ def party_contents(party: Party) -> bytes:
     return contents(party.salt, {name: getattr(party, name) for name in members})
 
 
-def _new_key(party: Party) -> SoftwareKey:
+def _new_key(party: Party) -> tuple[SoftwareKey, PartyKey]:
     key = SoftwareKey.generate(Algorithm.P256)
-    PartyKey.objects.create(
+    stored = PartyKey.objects.create(
         party=party,
         key_id=key.public_key.id,
         algorithm=key.algorithm,
@@ -56,7 +58,7 @@ def _new_key(party: Party) -> SoftwareKey:
         custody=KeyCustody.CUSTODIAL,
         sealed_secret=seal(key.secret),
     )
-    return key
+    return key, stored
 
 
 def signer_of(party: Party) -> SoftwareKey:
