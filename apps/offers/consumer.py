@@ -27,7 +27,7 @@ def _ended(status: OfferStatus) -> Handler:
         offer = Offer.objects.select_for_update().filter(closing_id=told.id).first()
         if offer is None:
             adopted(told, partial(adopt_end, status=status))
-        else:
+        elif offer.status == OfferStatus.OPEN:
             end_offer(offer, status)
 
     return handler
