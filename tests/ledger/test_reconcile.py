@@ -55,8 +55,6 @@ def market(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterato
             owner, point = world.alice_point.party, world.alice_point
             register_device(area=world.market.area, owner=owner, name="Meter", key=key, points=[point])
             drain(DEFAULT)
-            # The other utility has a ledger of its own.
-            Party.objects.filter(command_id=None).update(ledger="elsewhere")
             yield world
             transaction.set_rollback(True)
 

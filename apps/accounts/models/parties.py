@@ -50,7 +50,10 @@ class Party(OnLedger):
             models.CheckConstraint(
                 condition=Q(role=PartyRole.UTILITY, utility=None) | ~Q(role=PartyRole.UTILITY) & ~Q(utility=None),
                 name="accounts_party_has_utility",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["ledger"], condition=Q(utility=None), name="accounts_one_utility_per_ledger"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -26,9 +26,7 @@ def oversees(viewer: Viewer, ledger: str) -> bool:
 
 
 def _of_its_utility(viewer: Viewer, action: Action, ledger: str) -> bool:
-    """A ledger serves one utility. Should a second one have been put on it, neither gets to see the other's records."""
-    utilities = Party.objects.filter(ledger=ledger, utility=None)
-    return 0 < viewer.visible(action, utilities, "pk").count() == utilities.count()
+    return viewer.visible(action, Party.objects.filter(ledger=ledger, utility=None), "pk").exists()
 
 
 # Sending
