@@ -15,11 +15,13 @@ from apps.ledger.catalogue import members_of
 from apps.ledger.choices import LedgerState
 from apps.ledger.ledgers import DEFAULT
 from apps.ledger.models import Command
+from apps.ledger.services.enqueue import LONGEST_WAIT
 from apps.ledger.services.founding import trust_anchors
 from apps.ledger.services.reconcile import audit
 from apps.ledger.services.sweep import drain
 from apps.offers.choices import OfferStatus
 from apps.offers.models import ClosedDay, Declaration, Offer, Purchase
+from evidence import commands
 from evidence.bundle import load
 from evidence.canonical import decode_bytes, encode_bytes
 from evidence.commands.kinds import (
@@ -82,6 +84,8 @@ def test_who_makes_a_key_over(world: World) -> None:
     party = world.market.party("bob")
     sent = signed(rotation(party, BOB_WALLET))
     assert by_everybody(world, lambda client: send(client, sent)) == everybody(403, 403, 202, 403, 403, 403)
+    queued = commands.Command.from_bytes(bytes(Command.objects.get(command_id=sent.id).envelope))
+    assert 0 <= int(timezone.now().timestamp()) + LONGEST_WAIT - queued.valid_until <= 60
     before, after = party.keys.order_by("pk")
     assert (before.custody, after.custody) == (KeyCustody.CUSTODIAL, KeyCustody.OWN)
     assert (before.ended_at is None, after.ended_at, after.ledger_state) == (False, None, LedgerState.PENDING)

@@ -1,5 +1,7 @@
 """Hand a party's signing over from one key to the next."""
 
+from dataclasses import replace
+
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -12,7 +14,7 @@ from apps.ledger.consumers import Told
 from apps.ledger.exceptions import Declined, Refused
 from apps.ledger.intake import fields_of
 from apps.ledger.ledgers import get_ledger
-from apps.ledger.services.enqueue import enqueue_signed
+from apps.ledger.services.enqueue import LONGEST_WAIT, enqueue_signed
 from evidence.commands import Command
 from evidence.commands.kinds import RotateParticipantKey
 from evidence.keys import PublicKey
@@ -31,7 +33,7 @@ def take_rotation(command: Command, ledger: str) -> None:
     if not current.is_confirmed:
         raise Declined(_("The key before this one still waits for the ledger."))
     if not command.signatures and current.custody == KeyCustody.CUSTODIAL:
-        command = command.signed_by(get_ledger(ledger).genesis().ledger, signer_of(party))
+        command = _signed_for(party, command)
     _succeed(party, fields, command.id, LedgerState.PENDING)
     enqueue_signed(command, ledger=ledger)
 
@@ -49,6 +51,14 @@ def take_back_rotation(told: Told) -> None:
     if not keys.filter(ended_at=None).exists():
         last = keys.filter(ledger_state=LedgerState.CONFIRMED).order_by("-pk").values("pk")[:1]
         keys.filter(pk__in=last).update(ended_at=None)
+
+
+def _signed_for(party: Party, command: Command) -> Command:
+    """With an end, as all that the platform signs: a rejected command could else be sent again years later."""
+    adapter = get_ledger(party.ledger)
+    last = adapter.now() + LONGEST_WAIT
+    ending = replace(command, valid_until=min(command.valid_until or last, last))
+    return ending.signed_by(adapter.genesis().ledger, signer_of(party))
 
 
 def _locked(fields: RotateParticipantKey, ledger: str) -> Party:
