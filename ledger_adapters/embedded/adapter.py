@@ -3,10 +3,10 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -68,11 +68,11 @@ class _Waiting:
 class EmbeddedLedger(LedgerAdapter):
     """A journal under one operator. Every proof from it says so.
 
-    `operator` signs batches, None where others' commands are only relayed; `checkpoint_key` signs the log; `clock`
-    gives UTC seconds.
+    `checkpoint_key` signs the log; `clock` gives UTC seconds.
     """
 
     limits = Limits(commands=1_000, bytes=4_000_000)
+    keys: ClassVar = {**LedgerAdapter.keys, "checkpoint": KeyFolder.ed25519}
 
     def __init__(
         self,
@@ -82,12 +82,10 @@ class EmbeddedLedger(LedgerAdapter):
         checkpoint_key: Ed25519PrivateKey,
         clock: Callable[[], int] = lambda: int(time.time()),
     ) -> None:
-        super().__init__(alias)
+        super().__init__(alias, operator)
         self._store = store
-        self._operator = operator
         self._checkpoint_key = checkpoint_key
         self._clock = clock
-        self._genesis: Genesis | None = None
         self._queue: list[_Waiting] = []
         self._queueing = threading.Lock()
         self._committing = threading.Lock()
@@ -97,11 +95,24 @@ class EmbeddedLedger(LedgerAdapter):
         return self._checkpoint_key.public_key().public_bytes_raw()
 
     @classmethod
+    def check_options(cls, alias: str, options: Mapping[str, Any]) -> Hashable:
+        where = f"LEDGERS[{alias!r}]['OPTIONS']"
+        if surplus := set(options) - {"STORE", "DATABASE_URL", "SCHEMA", "KEYS"}:
+            raise Misconfigured(f"{where}: unknown {', '.join(sorted(surplus))}")
+        store = options.get("STORE", "postgres")
+        if store == "memory":
+            return store, alias
+        if store != "postgres":
+            raise Misconfigured(f"{where}: STORE is {store!r}, neither postgres nor memory")
+        for name in ("DATABASE_URL", "KEYS"):
+            if not options.get(name):
+                raise Misconfigured(f"{where}: {name} is missing")
+        return store, options["DATABASE_URL"], options.get("SCHEMA", f"ledger_{alias}")
+
+    @classmethod
     def from_options(cls, alias: str, options: Mapping[str, Any]) -> "EmbeddedLedger":
         """`STORE`: "postgres" (with `DATABASE_URL` and `SCHEMA`) or "memory". `KEYS`: folder of its private keys."""
-        known = {"STORE", "DATABASE_URL", "SCHEMA", "KEYS"}
-        if surplus := set(options) - known:
-            raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: unknown {', '.join(sorted(surplus))}")
+        cls.check_options(alias, options)
         keys = KeyFolder(Path(options["KEYS"])) if "KEYS" in options else None
         store: Store
         if options.get("STORE", "postgres") == "memory":
@@ -118,38 +129,36 @@ class EmbeddedLedger(LedgerAdapter):
             self._store.create()
 
     def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
-        if self._operator is None:
+        if self.operator is None:
             raise Misconfigured(f"ledger {self.alias!r} is only relayed to: its operator has to found it")
         self.create()
-        genesis = Genesis.of(ledger, market, self._operator.public_key, community)
+        genesis = Genesis.of(ledger, market, self.operator.public_key, community)
         with self._store.writing() as writer:
             if writer.head() is None:
                 writer.write_state({Genesis.key(): genesis.encode()})
                 writer.write_head(Head(0, 0, self._sign(ledger, 0, log.root(writer, 0))))
         return self.genesis()
 
-    def genesis(self) -> Genesis:
-        if self._genesis is None:
-            with self._store.reading() as reader:
-                value = reader.state([Genesis.key()])[Genesis.key()]
-            if value is None:
-                raise Misconfigured(f"ledger {self.alias!r} has no genesis record: run `manage.py ledger init`")
-            self._genesis = Genesis.decode(value)
-        return self._genesis
+    def read_genesis(self) -> Genesis:
+        with self._store.reading() as reader:
+            value = reader.state([Genesis.key()])[Genesis.key()]
+        if value is None:
+            raise Misconfigured(f"ledger {self.alias!r} has no genesis record: run `manage.py ledger init`")
+        return Genesis.decode(value)
 
     def _sign(self, ledger: bytes, size: int, root: bytes) -> str:
         return sign(Checkpoint(origin(ledger), size, root), self._checkpoint_key)
 
     def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
-        batch = signed_batch(self.genesis().ledger, envelopes, self._operator)
+        batch = signed_batch(self.genesis().ledger, envelopes, self.operator)
         # As on other ledgers, the same commands in another transaction are another try.
         payload = secrets.token_bytes(_NONCE) + batch.encode()
         return Transaction(_transaction_id(payload), payload)
 
     def prepare_import(self, start: int, entries: Sequence[bytes], lane: Lane = LANE) -> Transaction:
-        if self._operator is None:
+        if self.operator is None:
             raise Misconfigured(f"ledger {self.alias!r} is only relayed to: its operator takes entries over")
-        batch = signed_import(self.genesis().ledger, start, entries, self._operator)
+        batch = signed_import(self.genesis().ledger, start, entries, self.operator)
         payload = _IMPORT + secrets.token_bytes(_NONCE) + batch.encode()
         return Transaction(_transaction_id(payload), payload)
 

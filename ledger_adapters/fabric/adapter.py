@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,18 +116,27 @@ class FabricLedger(LedgerAdapter):
         identity: SigningIdentity,
         operator: Signer | None,
     ) -> None:
-        super().__init__(alias)
+        super().__init__(alias, operator)
         self.options = options
         self.identity = identity
-        self.operator = operator
         self.limits = Limits(options.commands, options.bytes)
         tls = Tls(options.tls_ca.read_bytes(), options.server_name or None)
         self.gateway = BlockingGateway(Target(options.address, tls), Deadlines(commit_status=options.wait))
-        self._genesis: Genesis | None = None
         self._prover = Prover(self.gateway, identity, options.channel, self.events)
 
     @classmethod
+    def check_options(cls, alias: str, options: Mapping[str, Any]) -> Hashable:
+        chosen, _identity = cls._read(alias, options)
+        return chosen.address, chosen.channel, chosen.chaincode
+
+    @classmethod
     def from_options(cls, alias: str, options: Mapping[str, Any]) -> "FabricLedger":
+        chosen, identity = cls._read(alias, options)
+        operator = KeyFolder(chosen.keys).signer("operator") if chosen.operator else None
+        return cls(alias, chosen, identity, operator)
+
+    @staticmethod
+    def _read(alias: str, options: Mapping[str, Any]) -> tuple[Options, SigningIdentity]:
         chosen = Options.read(alias, options)
         try:
             identity = SigningIdentity.from_files(chosen.msp_id, chosen.certificate, chosen.private_key)
@@ -137,8 +146,7 @@ class FabricLedger(LedgerAdapter):
             x509.load_pem_x509_certificates(chosen.tls_ca.read_bytes())
         except ValueError as error:
             raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: TLS_CA: {error}") from None
-        operator = KeyFolder(chosen.keys).signer("operator") if chosen.operator else None
-        return cls(alias, chosen, identity, operator)
+        return chosen, identity
 
     def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
         """As with every ledger; but each organisation must have agreed to the record first.
@@ -146,10 +154,12 @@ class FabricLedger(LedgerAdapter):
         Until then it stays as a draft beside the keys, which further calls go on with. Raises `NotAgreed`.
         """
         try:
-            return self.genesis()
+            self.read_genesis()
         except Misconfigured:
             if self.operator is None:
                 raise
+        else:
+            return self.genesis()
         genesis = Genesis.of(ledger, market, self.operator.public_key, community)
         record = self._draft(genesis)
         try:
@@ -177,18 +187,16 @@ class FabricLedger(LedgerAdapter):
                 raise Misconfigured(f"KEYS: {path} was written with other keys: remove it") from None
         return path.read_bytes()
 
-    def genesis(self) -> Genesis:
-        if self._genesis is None:
-            if (end := self.identity.identity.expires) <= datetime.now(UTC):
-                raise Misconfigured(f"CERTIFICATE: expired on {end.isoformat()}")
-            try:
-                self._genesis = Genesis.decode(self._evaluate(b"genesis"))
-            except _Refused as refusal:
-                raise Misconfigured(f"ledger {self.alias!r}: {refusal}: run `manage.py ledger init`") from None
-            except Transient:
-                self._check_chaincode()
-                raise
-        return self._genesis
+    def read_genesis(self) -> Genesis:
+        if (end := self.identity.identity.expires) <= datetime.now(UTC):
+            raise Misconfigured(f"CERTIFICATE: expired on {end.isoformat()}")
+        try:
+            return Genesis.decode(self._evaluate(b"genesis"))
+        except _Refused as refusal:
+            raise Misconfigured(f"ledger {self.alias!r}: {refusal}: run `manage.py ledger init`") from None
+        except Transient:
+            self._check_chaincode()
+            raise
 
     def _check_chaincode(self) -> None:
         """Peers that have just been started and a name that nobody knows look the same to the gateway."""

@@ -1,10 +1,10 @@
 """Quorum, or any other chain with an EVM, as a ledger."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from eth_abi.abi import decode
 from eth_account import Account
@@ -124,11 +124,14 @@ class QuorumLedger(LedgerAdapter):
 
     is_remote = True
     in_blocks = True
+    keys: ClassVar = {
+        **LedgerAdapter.keys,
+        **{f"sender-{number}": KeyFolder.secp256k1 for number in range(SENDERS)},
+    }
 
     def __init__(self, alias: str, options: Options, operator: Signer | None, senders: Sequence[LocalAccount]) -> None:
-        super().__init__(alias)
+        super().__init__(alias, operator)
         self.options = options
-        self.operator = operator
         self.senders = list(senders)
         size = options.transaction_bytes - BYTES_OF_CALL
         by_gas = (options.block_gas - GAS_OF_BATCH) // options.gas_per_command
@@ -136,8 +139,12 @@ class QuorumLedger(LedgerAdapter):
         self.w3 = Web3(Nodes(options.rpc, options.access))
         self.w3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
         self._market: Market | None = None
-        self._genesis: Genesis | None = None
         self._range = 1_000
+
+    @classmethod
+    def check_options(cls, alias: str, options: Mapping[str, Any]) -> Hashable:
+        chosen = Options.read(alias, options)
+        return chosen.chain_id, chosen.contract.lower() or chosen.deployment
 
     @classmethod
     def from_options(cls, alias: str, options: Mapping[str, Any]) -> "QuorumLedger":
@@ -195,16 +202,14 @@ class QuorumLedger(LedgerAdapter):
         if found != self.options.chain_id:
             raise Misconfigured(f"CHAIN_ID: the node is on chain {found}, not on {self.options.chain_id}")
 
-    def genesis(self) -> Genesis:
-        if self._genesis is None:
-            try:
-                value = self.read([Genesis.key()])[Genesis.key()]
-            except (ContractLogicError, BadFunctionCallOutput) as error:
-                raise Misconfigured(f"CONTRACT: what is at {self.market.address} is no market") from error
-            if value is None:
-                raise Misconfigured(f"CONTRACT: there is no market at {self.market.address}")
-            self._genesis = Genesis.decode(value)
-        return self._genesis
+    def read_genesis(self) -> Genesis:
+        try:
+            value = self.read([Genesis.key()])[Genesis.key()]
+        except (ContractLogicError, BadFunctionCallOutput) as error:
+            raise Misconfigured(f"CONTRACT: what is at {self.market.address} is no market") from error
+        if value is None:
+            raise Misconfigured(f"CONTRACT: there is no market at {self.market.address}")
+        return Genesis.decode(value)
 
     def wallet_domain(self) -> eip712.Domain:
         contract = bytes.fromhex(self.market.address.removeprefix("0x"))

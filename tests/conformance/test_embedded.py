@@ -31,16 +31,14 @@ SEQUENCES = 5
 
 
 def ledgers(store: Store, clock: Clock) -> Callable[[SoftwareKey | None], EmbeddedLedger]:
-    """Opens the ledger of a store, founded by the first to open it."""
-    key, community = Ed25519PrivateKey.generate(), SoftwareKey.generate().public_key
+    """Opens the ledger of a store."""
+    key = Ed25519PrivateKey.generate()
+    return lambda operator: EmbeddedLedger("test", store, operator, key, clock)
 
-    def opened(operator: SoftwareKey | None) -> EmbeddedLedger:
-        ledger = EmbeddedLedger("test", store, operator, key, clock)
-        if operator is not None:
-            ledger.found(secrets.token_bytes(32), secrets.token_bytes(32), community)
-        return ledger
 
-    return opened
+def founded(ledger: EmbeddedLedger) -> EmbeddedLedger:
+    ledger.found(secrets.token_bytes(32), secrets.token_bytes(32), SoftwareKey.generate().public_key)
+    return ledger
 
 
 def new_trial() -> Trial:
@@ -50,14 +48,14 @@ def new_trial() -> Trial:
     def pass_time(seconds: int) -> None:
         clock.now += seconds
 
-    return Trial(opened(SoftwareKey.generate()), opened(None), pass_time)
+    return Trial(founded(opened(SoftwareKey.generate())), opened(None), pass_time)
 
 
 class TestEmbedded(AdapterConformance):
     @pytest.fixture
     def bench(self, store: Store) -> Bench:
         opened, operator = ledgers(store, Clock()), SoftwareKey.generate()
-        return Bench(opened(operator), lambda: opened(operator))
+        return Bench(founded(opened(operator)), lambda: opened(operator))
 
 
 class TestMovesToEmbedded(MovingConformance):
