@@ -11,5 +11,9 @@ class LedgerConfig(AppConfig):
     def ready(self) -> None:
         # The checks need the models, which are there only now.
         from apps.ledger.checks import check_ledgers
+        from apps.ledger.intake import register_refusal
+        from evidence.commands.kinds import CloseLedger, OpenImport, SealImport
 
         register(check_ledgers)
+        for kind in (CloseLedger, OpenImport, SealImport):
+            register_refusal(kind, _("A market moves to another ledger by a command of its operators."))

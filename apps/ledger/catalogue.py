@@ -31,6 +31,8 @@ SIGNED_BY: dict[type[Fields], tuple[str, ...]] = {
     kinds.WithdrawOffer: ("seller",),
     kinds.PlaceOrder: ("bidder",),
 }
+# Both parties of the genesis record sign these.
+OF_THE_PARTIES = frozenset({kinds.OpenImport, kinds.SealImport, kinds.CloseLedger})
 
 
 class MemberError(ValueError):
@@ -81,6 +83,9 @@ TABLES = {
         Table("used-key", records.UsedKey, ("device", "key")),
         Table("auction", records.Auction, ("auction",)),
         Table("order", records.Order, ("order",)),
+        Table("import", records.Import, ()),
+        Table("old-ledger", records.OldLedger, ("ledger",)),
+        Table("closing", records.Closing, ()),
     )
 }
 
@@ -92,6 +97,11 @@ def kind_name(kind: int) -> str:
 def needs_operator(kind: type[Fields]) -> bool:
     """Whether the contract asks for the operator's signature over the batch."""
     return RULES[kind.KIND].by_utility
+
+
+def signed_by(kind: type[Fields]) -> list[str]:
+    """Who signs a kind: members that name them, or the parties of the genesis record."""
+    return ["utility", "community"] if kind in OF_THE_PARTIES else list(SIGNED_BY.get(kind, ()))
 
 
 def shape_of(record: type[Struct]) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from apps.accounts.models import Party
 from apps.accounts.permissions import Action, Viewer
 from apps.assets.models import MarketArea
-from apps.ledger.catalogue import SIGNED_BY, Table, needs_operator
+from apps.ledger.catalogue import OF_THE_PARTIES, SIGNED_BY, Table, needs_operator
 from apps.ledger.models import Command
 from apps.metering.models import Device
 from apps.portal.records import SOURCES, object_of
@@ -39,7 +39,7 @@ def require_sender(viewer: Viewer, fields: Fields, ledger: str) -> None:
 
     Raises `PermissionDenied`, for somebody else's ids as for those that nobody has.
     """
-    if needs_operator(type(fields)):
+    if needs_operator(type(fields)) or type(fields) in OF_THE_PARTIES:
         allowed = _of_its_utility(viewer, Action.OPERATE_LEDGER, ledger)
     else:
         allowed = acts_for_signers(viewer, fields, ledger)

@@ -75,7 +75,7 @@ TYPED_DATA = an_object(
 )
 RECORD = an_object(table={"type": "string", "enum": list(TABLES)}, key=BYTES, value=BYTES, record=_ANYTHING)
 EVENT = an_object(
-    ("command",),
+    ("command", "origin"),
     position=INTEGER,
     id=BYTES,
     kind=TEXT,
@@ -84,6 +84,7 @@ EVENT = an_object(
     time=INTEGER,
     transaction=BYTES,
     envelope=BYTES,
+    origin={**BYTES, "description": "the ledger that it was taken over from, left out for what took place on this one"},
     command={**COMMAND, "description": "the envelope's content, left out for bytes that are no command"},
 )
 EVENTS = an_object(("next",), events=a_list(EVENT), next={"type": "string", "format": "uri"})

@@ -9,6 +9,7 @@ urlpatterns = [
     path("commands/<str:command_id>", views.Outcome.as_view(), name="ledger-command"),
     path("kinds", views.Kinds.as_view(), name="ledger-kinds"),
     path("typed-data", views.TypedData.as_view(), name="ledger-typed-data"),
+    path("state/<str:table>", views.StateWithoutIds.as_view(), name="ledger-state-without-ids"),
     path("state/<str:table>/<path:ids>", views.State.as_view(), name="ledger-state"),
     path("events", views.Events.as_view(), name="ledger-events"),
     path("proof/<str:command_id>", views.Proof.as_view(), name="ledger-proof"),
