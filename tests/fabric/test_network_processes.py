@@ -11,17 +11,11 @@ import psutil
 import pytest
 
 from deploy.fabric import network
-from deploy.fabric.network import (
-    HERE,
-    Network,
-    NetworkError,
-    Processes,
-    Program,
-    check_programs,
-    free_ports,
-    make_chaincode_certificates,
-    make_package,
-)
+from deploy.fabric.addresses import free_ports
+from deploy.fabric.description import HERE, PROJECT
+from deploy.fabric.network import Network, NetworkError, check_programs
+from deploy.fabric.packages import make_chaincode_certificates, make_package
+from deploy.fabric.processes import Processes, Program, environment
 
 
 @pytest.fixture
@@ -58,7 +52,7 @@ def test_a_process_that_was_given_the_pid_is_left_alone(processes: Processes, tm
 def test_a_process_that_does_not_stop_is_killed_with_its_children(
     processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(network, "STOP_TIMEOUT", 0.2)
+    monkeypatch.setattr("deploy.fabric.processes.STOP_TIMEOUT", 0.2)
     ready = tmp_path / "ready"
     code = (
         "import signal, subprocess, sys, pathlib; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
@@ -97,10 +91,12 @@ def test_a_folder_with_something_else_in_it_is_left_alone(monkeypatch: pytest.Mo
 
 
 def test_commands_on_a_folder_without_a_network_say_so(tmp_path: Path) -> None:
-    script = HERE / "network.py"
-    for command in (["status"], ["stop"], ["deploy"], ["restart", "orderer"]):
+    for command in (["status"], ["stop"], ["deploy"], ["restart", "orderer"], ["remove", "village"], ["approvals"]):
         finished = subprocess.run(
-            [sys.executable, script, *command, "--folder", tmp_path / "none"], capture_output=True, text=True
+            [sys.executable, "-m", "deploy.fabric.network", *command, "--folder", tmp_path / "none"],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
         )
         assert finished.returncode == 1
         assert finished.stderr.endswith("holds no network: start one first\n")
@@ -115,7 +111,7 @@ def test_ports_lie_below_those_of_outgoing_connections() -> None:
 def test_processes_get_nothing_of_our_environment_that_they_do_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "hidden")
     monkeypatch.setenv("CORE_PEER_LISTENADDRESS", "0.0.0.0:7051")
-    given = network.environment({"FABRIC_CFG_PATH": "here"})
+    given = environment({"FABRIC_CFG_PATH": "here"})
     assert given["PATH"] == os.environ["PATH"]
     assert given["FABRIC_CFG_PATH"] == "here"
     assert {"SECRET_KEY", "CORE_PEER_LISTENADDRESS"}.isdisjoint(given)

@@ -16,7 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from deploy.fabric.network import Network, make_chaincode_certificates
+from deploy.fabric.network import Network
+from deploy.fabric.packages import make_chaincode_certificates
 from evidence.keys import SoftwareKey
 from ledger_adapters.exceptions import Misconfigured
 from ledger_adapters.fabric.adapter import FabricLedger
