@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from deploy.fabric.description import CHAINCODE, CHANNEL, ENDORSEMENT_POLICY, Description, Orderer
 from deploy.fabric.packages import make_package
-from deploy.fabric.processes import run
-from deploy.fabric.users import find_user, write_as
+from deploy.fabric.processes import run, write_as
+from deploy.fabric.users import find_user
 
 T = TypeVar("T")
 

@@ -13,11 +13,11 @@ from fabric_protos.peer import configuration_pb2
 
 from deploy.fabric.addresses import port_of
 from deploy.fabric.description import CHANNEL, Standing
-from ledger_adapters.fabric.gateway import BlockingGateway, BlocksRequest, Identity, Proposal, SigningIdentity
+from ledger_adapters.fabric.configurations import APPLICATION, configuration_blocks, configuration_of
+from ledger_adapters.fabric.gateway import BlockingGateway, Identity, Proposal, SigningIdentity
 
-SECTION = "Application"
 ADMINS = "Admins"
-READERS = f"/Channel/{SECTION}/Readers"
+READERS = f"/Channel/{APPLICATION}/Readers"
 # Fabric wants `Writers` for these unless the channel says otherwise; a chaincode is read by a proposal, too.
 FOR_READERS = ("peer/Propose", "_lifecycle/QueryChaincodeDefinition", "_lifecycle/QueryChaincodeDefinitions")
 
@@ -36,16 +36,7 @@ class Channel:
 
     def changes(self) -> Iterator["Change"]:
         """Every configuration that the channel ever had, the latest first."""
-        number = self._gateway.chain_info(self._identity, CHANNEL).height - 1
-        while number >= 0:
-            number = _last_config(self._block(number))
-            yield Change.read(self._block(number))
-            number -= 1
-
-    def _block(self, number: int) -> Any:
-        request = BlocksRequest.build(self._identity.identity, CHANNEL, number, number)
-        with self._gateway.blocks(request.sign(self._identity)) as blocks:
-            return next(iter(blocks))
+        return map(Change.read, configuration_blocks(self._gateway, self._identity, CHANNEL))
 
 
 @dataclass(frozen=True)
@@ -70,22 +61,15 @@ class Change:
         """Of a block (`common.Block`) that holds a configuration."""
         payload = common_pb2.Payload.FromString(common_pb2.Envelope.FromString(block.data.data[0]).payload)
         header = common_pb2.ChannelHeader.FromString(payload.header.channel_header)
-        envelope = configtx_pb2.ConfigEnvelope.FromString(payload.data)
+        envelope = configuration_of(block)
         last = common_pb2.Payload.FromString(envelope.last_update.payload)
         signatures = configtx_pb2.ConfigUpdateEnvelope.FromString(last.data).signatures
         return cls(
             block.header.number,
             header.timestamp.ToDatetime(tzinfo=UTC),
             tuple(sorted(_signer(each.signature_header) for each in signatures)),
-            frozenset(envelope.config.channel_group.groups[SECTION].groups),
+            frozenset(envelope.config.channel_group.groups[APPLICATION].groups),
         )
-
-
-def _last_config(block: Any) -> int:
-    """The number of the block with the configuration that a block was made under."""
-    metadata = common_pb2.Metadata.FromString(block.metadata.metadata[common_pb2.BlockMetadataIndex.SIGNATURES])
-    number: int = common_pb2.OrdererBlockMetadata.FromString(metadata.value).last_config.index
-    return number
 
 
 def _signer(header: bytes) -> tuple[str, str]:
@@ -104,7 +88,7 @@ def with_organisation(config: Any, msp_id: str, group: Any, standing: Standing) 
     def change(section: Any) -> None:
         section.groups[msp_id].CopyFrom(group)
         if standing is Standing.AUDITOR:
-            _let_readers_ask(config.channel_group.groups[SECTION], section)
+            _let_readers_ask(config.channel_group.groups[APPLICATION], section)
 
     return _update(config, change)
 
@@ -120,8 +104,8 @@ def _update(config: Any, change: Callable[[Any], object]) -> bytes:
     update = configtx_pb2.ConfigUpdate(channel_id=CHANNEL)
     for written in (update.read_set, update.write_set):
         written.version = channel.version
-        written.groups[SECTION].CopyFrom(_versions(channel.groups[SECTION]))
-    section = update.write_set.groups[SECTION]
+        written.groups[APPLICATION].CopyFrom(_versions(channel.groups[APPLICATION]))
+    section = update.write_set.groups[APPLICATION]
     section.version += 1
     change(section)
     envelope = configtx_pb2.ConfigUpdateEnvelope(config_update=update.SerializeToString())

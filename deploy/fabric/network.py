@@ -21,7 +21,7 @@ from typing import Any
 
 from deploy.fabric.addresses import fetch, free_addresses, is_healthy, is_listening
 from deploy.fabric.administration import Administration, for_each, genesis_file
-from deploy.fabric.channel import SECTION, Change, Channel, organisation_group, with_organisation, without_organisation
+from deploy.fabric.channel import Change, Channel, organisation_group, with_organisation, without_organisation
 from deploy.fabric.description import (
     CHAINCODE,
     CHANNEL,
@@ -36,6 +36,7 @@ from deploy.fabric.description import (
 from deploy.fabric.making import Maker
 from deploy.fabric.processes import START_TIMEOUT, Processes, Program, check_programs
 from deploy.fabric.users import find_user
+from ledger_adapters.fabric.configurations import APPLICATION
 from ledger_adapters.fabric.gateway import BlockingGateway, EndorseError, Proposal, SigningIdentity
 
 __all__ = ["Network", "NetworkError", "check_programs"]
@@ -170,7 +171,7 @@ class Network:
     def on_channel(self) -> set[str]:
         """The MSP ids of the organisations that the channel has now."""
         with self._channel() as channel:
-            return set(channel.config().channel_group.groups[SECTION].groups)
+            return set(channel.config().channel_group.groups[APPLICATION].groups)
 
     def changes(self) -> list[Change]:
         """Every configuration of the channel with those who approved it, the latest first."""

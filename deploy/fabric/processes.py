@@ -67,14 +67,13 @@ class Processes:
             variables["FABRIC_CFG_PATH"] = str(program.configuration)
         with self._log(program.name).open("ab") as log:
             child = subprocess.Popen(  # noqa: S603 programs of our own
-                program.argv,
+                acting_as(program.user, program.argv),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=program.home,
                 env=environment(variables, program.home if program.user else None),
                 start_new_session=True,
-                **acting_as(program.user),
             )
         self._children[child.pid] = child
         record = {"pid": child.pid, "started": psutil.Process(child.pid).create_time()}
@@ -159,22 +158,33 @@ def run(argv: Sequence[str], user: User | None = None, home: Path | None = None,
     """
     try:
         finished: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603 programs of our own
-            argv,
+            acting_as(user, argv),
             cwd=home,
             env=environment(variables, home),
             capture_output=True,
             text=True,
             timeout=COMMAND_TIMEOUT,
-            **acting_as(user),
         )
     except subprocess.TimeoutExpired:
         raise NetworkError(f"{' '.join(argv[:4])} took longer than {COMMAND_TIMEOUT:.0f} s") from None
-    except PermissionError as error:
-        raise NetworkError(f"{' '.join(argv[:4])} cannot be run: {error}") from None
     # osnadmin ends with 0 whatever the orderer answers.
     if finished.returncode or finished.stdout.startswith("Status: 4"):
         raise NetworkError(f"{' '.join(argv[:4])} failed:\n{finished.stdout}{finished.stderr}".rstrip())
     return finished.stdout
+
+
+def write_as(user: User | None, path: Path, content: bytes) -> None:
+    """Write a file in a folder of the user's, who may have put a link to anything in its place.
+
+    Raises `NetworkError` where the user may not write there.
+    """
+    if user is None:
+        path.write_bytes(content)
+        return
+    command = acting_as(user, ["tee", str(path)])
+    finished = subprocess.run(command, input=content, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603
+    if finished.returncode:
+        raise NetworkError(f"{path} cannot be written: {finished.stderr.decode(errors='replace').strip()}")
 
 
 def environment(variables: Mapping[str, str], home: Path | None = None) -> dict[str, str]:

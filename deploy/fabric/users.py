@@ -2,10 +2,10 @@
 
 import os
 import pwd
-import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from deploy.fabric.description import NetworkError
 
@@ -36,18 +36,28 @@ def find_user(text: str) -> User | None:
     return User(found.pw_uid, found.pw_gid)
 
 
-def acting_as(user: User | None) -> dict[str, Any]:
-    """What `subprocess` has to be told."""
-    return {"user": user.uid, "group": user.gid, "extra_groups": []} if user else {}
+def acting_as(user: User | None, argv: Sequence[str]) -> list[str]:
+    """The command line that runs a program as a user; its process stays the same one.
 
-
-def write_as(user: User | None, path: Path, content: bytes) -> None:
-    """Write a file in a folder of the user's, who may have put a link to anything in its place."""
+    `subprocess` could change the user itself, but forks for that, which gRPC's threads in this process do not survive.
+    """
     if user is None:
-        path.write_bytes(content)
-    else:
-        command = ["tee", str(path)]
-        subprocess.run(command, input=content, stdout=subprocess.DEVNULL, check=True, **acting_as(user))  # noqa: S603
+        return list(argv)
+    return [sys.executable, "-I", "-S", "-c", _CHANGE_USER, str(user.uid), str(user.gid), *argv]
+
+
+# `execvp` loads `warnings`, which it could not afterwards: the user may be unable to read our Python.
+_CHANGE_USER = """
+import os, sys, warnings
+uid, gid, *argv = sys.argv[1:]
+os.setgroups([])
+os.setgid(int(gid))
+os.setuid(int(uid))
+try:
+    os.execvp(argv[0], argv)
+except OSError as error:
+    sys.exit(f"{argv[0]}: {error.strerror}")
+"""
 
 
 def hand_over(folder: Path, user: User | None) -> None:
