@@ -41,7 +41,9 @@ class Maker:
             admin_address=admin_address,
             operations_address=operations_address,
         )
-        self._hand_over(home, user)
+        if user:
+            self._folder.chmod(0o711)
+        hand_over(home, find_user(user))
         return Orderer(
             address,
             admin_address,
@@ -55,6 +57,9 @@ class Maker:
     def organisation(
         self, name: str, address: str, operations_address: str, standing: Standing, user: str, python: str
     ) -> Organisation:
+        if found := find_user(user):
+            self._folder.chmod(0o711)
+            check_user(user, found, python, self._public())
         domain = f"{name}.example"
         self._make_identities(name, "crypto-peer.yaml", name.capitalize(), domain)
         home, node = self._folder / name, self.node(name)
@@ -73,9 +78,7 @@ class Maker:
             builder=home / "builder",
             operations_address=operations_address,
         )
-        self._hand_over(home, user)
-        if found := find_user(user):
-            check_user(user, found, python, home)
+        hand_over(home, find_user(user))
         users = home / "crypto" / "peerOrganizations" / domain / "users"
         client = users / f"User1@{domain}" / "msp"
         return Organisation(
@@ -105,8 +108,10 @@ class Maker:
             community_msp=self.msp("community"),
             community_port=port_of(made.organisations["community"].gateway),
         )
-        block = ["-profile", "Market", "-channelID", CHANNEL, "-outputBlock", str(self.channel / "genesis.block")]
-        run(["configtxgen", *block], FABRIC_CFG_PATH=str(self.channel))
+        block = self.channel / "genesis.block"
+        command = ["configtxgen", "-profile", "Market", "-channelID", CHANNEL, "-outputBlock", str(block)]
+        run(command, FABRIC_CFG_PATH=str(self.channel))
+        block.chmod(0o644)
 
     def node(self, name: str) -> Path:
         """Folder with the identity (msp/) and the TLS files (tls/) of the orderer or an organisation's peer."""
@@ -128,32 +133,29 @@ class Maker:
 
     def _publish(self, name: str) -> str:
         """Copy the authorities of a node's TLS certificate to where other users can read them."""
-        self.channel.mkdir(mode=0o755, exist_ok=True)
-        path = self.channel / f"{name}-tls.pem"
+        path = self._public() / f"{name}-tls.pem"
         shutil.copyfile(self.node(name) / "tls" / "ca.crt", path)
         path.chmod(0o644)
         return str(path)
 
-    def _hand_over(self, home: Path, user: str) -> None:
-        found = find_user(user)
-        if found is not None:
-            self._folder.chmod(0o711)
-        hand_over(home, found)
+    def _public(self) -> Path:
+        self.channel.mkdir(mode=0o755, exist_ok=True)
+        return self.channel
 
 
 def msp_id(name: str) -> str:
     return f"{name.capitalize()}MSP"
 
 
-def check_user(name: str, user: User, python: str, home: Path) -> None:
-    """Raises `NetworkError` unless the user can enter its home and run the chaincode from an installation."""
-    trial = "import os, sys; os.stat(sys.argv[1]); import ledger_adapters.fabric.chaincode.server"
+def check_user(name: str, user: User, python: str, folder: Path) -> None:
+    """Raises `NetworkError` unless the user can enter a folder of the network and run the chaincode."""
+    trial = "import os, sys; os.listdir(sys.argv[1]); import ledger_adapters.fabric.chaincode.server"
     try:
-        run([python, "-c", trial, str(home / "core.yaml")], user, home)
+        run([python, "-c", trial, str(folder)], user, folder)
     except NetworkError as error:
         raise NetworkError(
-            f"user {name} cannot work in {home} with {python}; give it a Python with the project installed, "
-            f"outside of others' folders (--python). {error}"
+            f"user {name} cannot enter {folder} or cannot run {python}: every folder above must be searchable, and the "
+            f"Python (--python) have the project installed. {error}"
         ) from None
 
 

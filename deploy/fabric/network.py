@@ -37,7 +37,7 @@ from deploy.fabric.making import Maker
 from deploy.fabric.processes import START_TIMEOUT, Processes, Program, check_programs
 from deploy.fabric.users import find_user
 from ledger_adapters.fabric.configurations import APPLICATION
-from ledger_adapters.fabric.gateway import BlockingGateway, EndorseError, Proposal, SigningIdentity
+from ledger_adapters.fabric.gateway import BlockingGateway, EndorseError, GatewayError, Proposal, SigningIdentity
 
 __all__ = ["Network", "NetworkError", "check_programs"]
 
@@ -86,6 +86,8 @@ class Network:
             raise NetworkError(f"{self.folder} holds an unfinished network, or something else: remove it")
         if strangers := {*users, *pythons} - {"orderer", *MSP_IDS}:
             raise NetworkError(f"there is no {', '.join(sorted(strangers))}, but orderer, {', '.join(MSP_IDS)}")
+        for user in users.values():
+            find_user(user)
         try:
             self._make(users, pythons)
             self.processes.start(self.programs().values())
@@ -124,11 +126,11 @@ class Network:
         own = self._newcomer(name, user, python)
         if own.standing not in (standing, Standing.LEFT):
             raise NetworkError(f"{name} is on the channel as {own.standing}: remove it first")
+        self._describe(name, replace(own, standing=standing))
         if own.msp_id not in self.on_channel():
             group = organisation_group(own.msp_id, self._maker.msp(name), own.gateway, standing)
             self.change_channel(lambda config: with_organisation(config, own.msp_id, group, standing))
             self._wait_until(lambda: own.msp_id in self.on_channel(), f"the channel does not take {name} in")
-        self._describe(name, replace(own, standing=standing))
         self.processes.start([self.programs()[f"peer-{name}"]])
         self._administration.join(name)
         self._follow(name)
@@ -138,7 +140,7 @@ class Network:
         made = self.description
         if not NAME.fullmatch(name) or name in made.named(Standing.FOUNDER):
             raise NetworkError(
-                f"{name!r} is no name for an organisation that joins: small letters and digits, not taken"
+                f"{name!r} is no name for an organisation that joins: small letters and digits, and not taken"
             )
         if name not in made.organisations:
             address, operations_address = free_addresses(2)
@@ -182,7 +184,10 @@ class Network:
     def _channel(self) -> Iterator[Channel]:
         own = self.description.organisations["utility"]
         with own.connect() as gateway:
-            yield Channel(gateway, own.identity())
+            try:
+                yield Channel(gateway, own.identity())
+            except GatewayError as error:
+                raise NetworkError(f"the channel cannot be read at the utility's peer: {error}") from error
 
     def _describe(self, name: str, organisation: Organisation) -> None:
         before = self.description

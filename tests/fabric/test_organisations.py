@@ -236,7 +236,7 @@ def test_what_is_written_for_an_organisation_is_its_own(as_users: None, network:
 
 def test_a_user_that_cannot_run_the_chaincode_is_refused(as_users: None, tmp_path: Path) -> None:
     """Pytest's folders are for their owner only."""
-    with pytest.raises(NetworkError, match=r"user 61002 cannot work in .*community with .*\(--python\)"):
+    with pytest.raises(NetworkError, match=r"user 61002 cannot enter .*channel or cannot run .*python.*\(--python\)"):
         Network(tmp_path / "network").start({"community": USERS["community"]})
 
 
@@ -455,6 +455,8 @@ def test_who_has_left_gets_no_more_blocks_and_is_refused(network: Network, ledge
         eventually(lambda: len(applied) > after + 2)
     assert "GuestMSP" not in network.on_channel()
     assert network.status()["peer-guest"] == "stopped"
+    log = network.folder / "logs" / "peer-guest.log"
+    old = log.stat().st_size
     network.restart("peer-guest")
     height = height_of(network, "guest")
     apply_one(ledger)
@@ -468,6 +470,7 @@ def test_who_has_left_gets_no_more_blocks_and_is_refused(network: Network, ledge
         ):
             with pytest.raises((EvaluateError, EndorseError), match="access denied"):
                 ask()
+    eventually(lambda: b"received bad status FORBIDDEN from orderer" in log.read_bytes()[old:], 30)
     assert height_of(network, "guest") == height < ledger.health().size
     # It may come back.
     network.add("guest")
