@@ -44,9 +44,7 @@ from tests.fabric.conftest import Client
 from tests.fabric.installation import install, python_of
 from tests.fabric.recording import found, ledger_on, registration
 from tests.fabric.test_network import eventually
-from tests.faults.conftest import Use, use
 
-__all__ = ["use"]
 pytestmark = pytest.mark.fabric
 
 # Numbers that no user of the system has to have.
@@ -391,11 +389,11 @@ def runs(network: Network, sequence: int) -> set[str]:
 
 
 def test_an_auditor_replays_the_ledger_at_its_own_peer(
-    network: Network, ledger: FabricLedger, auditor: FabricLedger, keys: Path, use: Use
+    ledger: FabricLedger, auditor: FabricLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apply_one(ledger)
-    use(FabricLedger, options(network, "auditor", keys), "theirs")
-    use(FabricLedger, options(network, "utility", keys), "ours")
+    ledgers = {"theirs": auditor, "ours": ledger}
+    monkeypatch.setattr("apps.ledger.services.replay.get_ledger", ledgers.__getitem__)
     eventually(lambda: auditor.health().size == ledger.health().size)
     theirs, ours = verify("theirs"), verify("ours")
     assert theirs == ours
