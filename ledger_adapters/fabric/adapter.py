@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from fabric_protos.peer.lifecycle.lifecycle_pb2 import QueryChaincodeDefinitionA
 
 from evidence.commands import signed_batch
 from evidence.fabric.identities import Role
+from evidence.imports import signed_import
 from evidence.keys import PublicKey, Signer
 from evidence.trust import FabricTrust
 from ledger_adapters.base import LANE, ChannelProof, Event, Health, Lane, LedgerAdapter, Limits, Page, Transaction
@@ -116,18 +117,27 @@ class FabricLedger(LedgerAdapter):
         identity: SigningIdentity,
         operator: Signer | None,
     ) -> None:
-        super().__init__(alias)
+        super().__init__(alias, operator)
         self.options = options
         self.identity = identity
-        self.operator = operator
         self.limits = Limits(options.commands, options.bytes)
         tls = Tls(options.tls_ca.read_bytes(), options.server_name or None)
         self.gateway = BlockingGateway(Target(options.address, tls), Deadlines(commit_status=options.wait))
-        self._genesis: Genesis | None = None
         self._prover = Prover(self.gateway, identity, options.channel, self.events)
 
     @classmethod
+    def check_options(cls, alias: str, options: Mapping[str, Any]) -> Hashable:
+        chosen, _identity = cls._read(alias, options)
+        return chosen.address, chosen.channel, chosen.chaincode
+
+    @classmethod
     def from_options(cls, alias: str, options: Mapping[str, Any]) -> "FabricLedger":
+        chosen, identity = cls._read(alias, options)
+        operator = KeyFolder(chosen.keys).signer("operator") if chosen.operator else None
+        return cls(alias, chosen, identity, operator)
+
+    @staticmethod
+    def _read(alias: str, options: Mapping[str, Any]) -> tuple[Options, SigningIdentity]:
         chosen = Options.read(alias, options)
         try:
             identity = SigningIdentity.from_files(chosen.msp_id, chosen.certificate, chosen.private_key)
@@ -137,8 +147,7 @@ class FabricLedger(LedgerAdapter):
             x509.load_pem_x509_certificates(chosen.tls_ca.read_bytes())
         except ValueError as error:
             raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: TLS_CA: {error}") from None
-        operator = KeyFolder(chosen.keys).signer("operator") if chosen.operator else None
-        return cls(alias, chosen, identity, operator)
+        return chosen, identity
 
     def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
         """As with every ledger; but each organisation must have agreed to the record first.
@@ -146,10 +155,12 @@ class FabricLedger(LedgerAdapter):
         Until then it stays as a draft beside the keys, which further calls go on with. Raises `NotAgreed`.
         """
         try:
-            return self.genesis()
+            self.read_genesis()
         except Misconfigured:
             if self.operator is None:
                 raise
+        else:
+            return self.genesis()
         genesis = Genesis.of(ledger, market, self.operator.public_key, community)
         record = self._draft(genesis)
         try:
@@ -177,18 +188,16 @@ class FabricLedger(LedgerAdapter):
                 raise Misconfigured(f"KEYS: {path} was written with other keys: remove it") from None
         return path.read_bytes()
 
-    def genesis(self) -> Genesis:
-        if self._genesis is None:
-            if (end := self.identity.identity.expires) <= datetime.now(UTC):
-                raise Misconfigured(f"CERTIFICATE: expired on {end.isoformat()}")
-            try:
-                self._genesis = Genesis.decode(self._evaluate(b"genesis"))
-            except _Refused as refusal:
-                raise Misconfigured(f"ledger {self.alias!r}: {refusal}: run `manage.py ledger init`") from None
-            except Transient:
-                self._check_chaincode()
-                raise
-        return self._genesis
+    def read_genesis(self) -> Genesis:
+        if (end := self.identity.identity.expires) <= datetime.now(UTC):
+            raise Misconfigured(f"CERTIFICATE: expired on {end.isoformat()}")
+        try:
+            return Genesis.decode(self._evaluate(b"genesis"))
+        except _Refused as refusal:
+            raise Misconfigured(f"ledger {self.alias!r}: {refusal}: run `manage.py ledger init`") from None
+        except Transient:
+            self._check_chaincode()
+            raise
 
     def _check_chaincode(self) -> None:
         """Peers that have just been started and a name that nobody knows look the same to the gateway."""
@@ -206,6 +215,13 @@ class FabricLedger(LedgerAdapter):
     def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
         batch = signed_batch(self.genesis().ledger, envelopes, self.operator)
         proposal = self._propose(b"submit", batch.encode())
+        return Transaction(bytes.fromhex(proposal.message.transaction_id), proposal.to_bytes())
+
+    def prepare_import(self, start: int, entries: Sequence[bytes], lane: Lane = LANE) -> Transaction:
+        if self.operator is None:
+            raise Misconfigured("OPERATOR: whoever only relays cannot take entries over")
+        batch = signed_import(self.genesis().ledger, start, entries, self.operator)
+        proposal = self._propose(b"import", batch.encode())
         return Transaction(bytes.fromhex(proposal.message.transaction_id), proposal.to_bytes())
 
     def submit(self, transaction: Transaction) -> None:
@@ -372,6 +388,7 @@ class FabricLedger(LedgerAdapter):
             options.chaincode,
             tuple(members[name] for name in sorted(names)),
             tuple(orderers[name] for name in sorted(orderers)),
+            old=self.old_ledgers(),
         )
 
     def _configurations(self) -> list[Any]:
