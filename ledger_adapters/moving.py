@@ -96,6 +96,10 @@ class Move:
         value = self.old.read([Closing.key()])[Closing.key()]
         return Closing.decode(value) if value is not None else None
 
+    def closing_command(self) -> Command:
+        """What closes, or closed, the old ledger."""
+        return Step.of(self.old, CloseLedger(self.new.genesis().ledger)).command
+
     def _check_unused(self) -> None:
         if any(page.events for page in self.new.pages()):
             raise CannotMove(f"ledger {self.new.alias!r} is in use: a market moves to one on which nothing was done")
@@ -108,7 +112,7 @@ class Move:
 
     def entries(self) -> Iterator[ImportedEntry]:
         """All of the old ledger's, up to its closing."""
-        ledger, closed = self.old.genesis().ledger, Step.of(self.old, CloseLedger(self.new.genesis().ledger)).command.id
+        ledger, closed = self.old.genesis().ledger, self.closing_command().id
         for event in (event for page in self.old.pages() for event in page.events):
             outcome = event.outcome
             yield ImportedEntry(outcome.origin or ledger, outcome.code, outcome.time, outcome.envelope)

@@ -12,12 +12,15 @@ class AccountsConfig(AppConfig):
         from apps.accounts.consumer import CONSUMER
         from apps.accounts.reconciler import RECONCILERS
         from apps.accounts.services.keys import take_rotation
+        from apps.accounts.services.parties import change_ledger
         from apps.ledger.consumers import register_consumer
         from apps.ledger.intake import register_intake, register_refusal, take_alone
+        from apps.ledger.moves import register_mover
         from apps.ledger.reconcilers import register_reconciler
         from evidence.commands.kinds import ChangeParticipantState, RegisterParticipant, RotateParticipantKey
 
         register_consumer(CONSUMER)
+        register_mover(change_ledger)
         for reconciler in RECONCILERS:
             register_reconciler(reconciler)
         register_intake(RotateParticipantKey, take_rotation)

@@ -21,6 +21,8 @@ _REASONS = {
     Code.STILL_OPEN: gettext_lazy("The offer still sells."),
     Code.NOT_YET_MEASURED: gettext_lazy("The day is not over yet."),
     Code.VERSION_NOT_NEXT: gettext_lazy("Another version of this settlement is on the ledger already."),
+    Code.IMPORT_OPEN: gettext_lazy("The market is moving to this ledger. Try again when it has arrived."),
+    Code.LEDGER_CLOSED: gettext_lazy("The market is moving to another ledger. Try again when it has arrived."),
     Code.NUMBER_TAKEN: gettext_lazy("This number is on the ledger already."),
 }
 

@@ -155,7 +155,7 @@ class Command(models.Model):
 
 
 class Event(models.Model):
-    """A final outcome, as the ledger told it."""
+    """A final outcome, as the ledger told it. `origin` is the id of the ledger that it was taken over from, if any."""
 
     ledger = models.CharField(max_length=50)
     position = models.PositiveBigIntegerField()
@@ -165,6 +165,7 @@ class Event(models.Model):
     code = models.PositiveSmallIntegerField()
     time = models.PositiveBigIntegerField()
     envelope = models.BinaryField()
+    origin = IdField(null=True)
 
     class Meta:
         verbose_name = _("event")

@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from energymarket.settings.environment import PROJECT_DIR, read_environment
+from energymarket.settings.ledgers import ledger_settings
 from energymarket.settings.logs import logging_config
 from energymarket.settings.servers import broker_url, django_database, installation_key
 from energymarket.supervisor.places import Places
@@ -118,28 +119,13 @@ CACHES = {
 LEDGER = ENVIRONMENT.ledger
 LEDGER_KEYS = DATA_DIR / "keys" / "default"
 LEDGER_OPTIONS = ENVIRONMENT.ledger_options or DATA_DIR / "ledger" / "options.json"
-_LEDGERS: dict[str, dict[str, Any]] = {
-    "embedded": {
-        "BACKEND": "ledger_adapters.embedded.adapter.EmbeddedLedger",
-        "OPTIONS": {
-            "STORE": "postgres",
-            "DATABASE_URL": DATABASE_URL,
-            "SCHEMA": "ledger_default",
-            "KEYS": LEDGER_KEYS,
-        },
-    },
-    "quorum": {
-        "BACKEND": "ledger_adapters.quorum.adapter.QuorumLedger",
-        "OPTIONS": {"KEYS": LEDGER_KEYS, "DEPLOYMENT": DATA_DIR / "ledger" / "address"},
-        "OPTIONS_FILE": LEDGER_OPTIONS,
-    },
-    "fabric": {
-        "BACKEND": "ledger_adapters.fabric.adapter.FabricLedger",
-        "OPTIONS": {"KEYS": LEDGER_KEYS},
-        "OPTIONS_FILE": LEDGER_OPTIONS,
+LEDGERS: dict[str, dict[str, Any]] = {
+    "default": ledger_settings("default", LEDGER, DATA_DIR, DATABASE_URL, LEDGER_OPTIONS),
+    **{
+        alias: ledger_settings(alias, kind, DATA_DIR, DATABASE_URL, DATA_DIR / "ledger" / f"{alias}.json")
+        for alias, kind in ENVIRONMENT.more_ledgers.items()
     },
 }
-LEDGERS: dict[str, dict[str, Any]] = {"default": _LEDGERS[LEDGER]}
 
 # --- people -----------------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,14 @@ def _split(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+LedgerKind = Literal["embedded", "quorum", "fabric"]
+
+
+def _by_name(value: Any) -> Any:
+    """Turn "a:quorum, b:fabric" into a dictionary."""
+    if isinstance(value, str):
+        return dict(part.split(":", 1) if ":" in part else (part, "") for part in _split(value))
+    return value
 
 
 class Environment(BaseSettings):
@@ -45,8 +53,12 @@ class Environment(BaseSettings):
     database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
     redis_url: SecretStr | None = Field(default=None, validation_alias="REDIS_URL")
 
-    ledger: Literal["embedded", "quorum", "fabric"] = "embedded"
+    ledger: LedgerKind = "embedded"
     ledger_options: Path | None = None  # a JSON file with the OPTIONS of a Quorum or Fabric ledger
+    # further ledgers as "NAME:KIND, NAME:KIND"; the OPTIONS of each are in data_dir/ledger/NAME.json
+    more_ledgers: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], LedgerKind], NoDecode, BeforeValidator(_by_name)
+    ] = Field(default_factory=dict)
 
     language: Literal["en", "de", "es"] = "en"
     email_verification: Literal["mandatory", "optional", "none"] = "mandatory"

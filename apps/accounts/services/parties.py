@@ -9,6 +9,7 @@ from apps.accounts.custody import open_secret, seal
 from apps.accounts.models import Party, PartyKey
 from apps.ledger.exceptions import Declined
 from apps.ledger.ledgers import DEFAULT
+from apps.ledger.models import Event
 from apps.ledger.services.enqueue import enqueue
 from evidence.commands.kinds import RegisterParticipant
 from evidence.contents import contents
@@ -50,10 +51,17 @@ def register_party(
 def _free_ledger() -> str:
     """A ledger serves one utility: two would have the same market, and nobody could say whose an entry is."""
     taken = set(Party.objects.filter(utility=None).values_list("ledger", flat=True))
+    # One that was left keeps what was heard of it.
+    taken |= set(Event.objects.values_list("ledger", flat=True).distinct())
     free = [alias for alias in settings.LEDGERS if alias not in taken]
     if not free:
         raise Declined(_("Every ledger of this installation serves a utility already: add one to LEDGERS first."))
     return DEFAULT if DEFAULT in free else free[0]
+
+
+def change_ledger(old: str, new: str) -> None:
+    """A market goes on on another ledger."""
+    Party.objects.filter(ledger=old).update(ledger=new)
 
 
 def party_contents(party: Party) -> bytes:

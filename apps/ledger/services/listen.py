@@ -52,6 +52,7 @@ def _store(ledger: str, events: Sequence[base.Event]) -> None:
             code=event.outcome.code,
             time=event.outcome.time,
             envelope=event.outcome.envelope,
+            origin=event.outcome.origin or None,
         )
         for event in events
     ]
@@ -68,7 +69,11 @@ def _kind(envelope: bytes) -> int:
 
 
 def _write_receipts(events: Sequence[Event]) -> None:
-    """What others' transactions did with a command counts when it was applied: its rejection may be of their making."""
+    """What others' transactions did with a command counts when it was applied: its rejection may be of their making.
+
+    Entries that were taken over from another ledger had their receipts there.
+    """
+    events = [event for event in events if event.origin is None]
     found = Command.objects.filter(command_id__in=[event.command_id for event in events])
     by_id = {bytes(receipt.command_id): receipt for receipt in found.select_related("stream", "transaction")}
     written: dict[int, Command] = {}
@@ -136,8 +141,8 @@ def consume(ledger: str) -> None:
 
 @transaction.atomic
 def _consume_next(ledger: str, consumer: Consumer) -> bool:
-    """Whether there may be more to hear. Events that are not for this consumer are passed over, and those of commands
-    that others' transactions had rejected.
+    """Whether there may be more to hear. Events that are not for this consumer are passed over, those of commands that
+    others' transactions had rejected, and those that were heard from another ledger before.
     """
     Cursor.objects.get_or_create(ledger=ledger, reader=consumer.name)
     cursor = Cursor.objects.select_for_update().get(ledger=ledger, reader=consumer.name)
@@ -147,7 +152,7 @@ def _consume_next(ledger: str, consumer: Consumer) -> bool:
         return False
     kinds = [kind.KIND for kind in consumer.confirmed]
     ours = Command.objects.filter(command_id=OuterRef("command_id"), event=OuterRef("position"))
-    told = news.filter(Q(code=Code.APPLIED) | Exists(ours), kind__in=kinds, position__lte=newest)
+    told = news.filter(Q(code=Code.APPLIED) | Exists(ours), kind__in=kinds, position__lte=newest, origin=None)
     event = told.order_by("position").first()
     if event is not None:
         _tell(consumer, event)

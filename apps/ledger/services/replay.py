@@ -6,10 +6,23 @@ from dataclasses import dataclass, field
 from apps.ledger.catalogue import kind_name
 from apps.ledger.ledgers import get_ledger
 from apps.ledger.services.reconcile import Difference
-from evidence.commands import Batch
+from evidence.commands import Batch, parse
+from evidence.imports import ImportBatch, ImportedEntry
 from evidence.state import state_root
 from ledger_adapters.base import Event, LedgerAdapter
-from ledger_adapters.contract import Code, Genesis, Outcome, apply_batch, prepare, preview
+from ledger_adapters.contract import (
+    Code,
+    Genesis,
+    ImportRefused,
+    Outcome,
+    Result,
+    apply_batch,
+    prepare,
+    prepare_import,
+    preview,
+    replay_import,
+)
+from ledger_adapters.contract.records import Import
 
 AT_ONCE = 500
 
@@ -79,21 +92,38 @@ def _catch_up(replay: _Replay, progress: Progress) -> int:
 
 def _apply(replay: _Replay, event: Event) -> None:
     recorded = event.outcome
-    prepared = prepare(Batch((recorded.envelope,), b""))
-    values = {key: replay.state.get(key) for key in prepared.reads}
-    # A batch's signature is no part of its entries: what the operator did not sign was refused for just that.
-    run = apply_batch if recorded.code is Code.OPERATOR_SIGNATURE else preview
-    result = run(prepared, values, recorded.time, replay.adapter.wallet_domain())
+    name = f"entry {event.position}"
+    if (command := parse(recorded.envelope)) is not None:
+        name += f", {kind_name(command.fields.KIND)}"
+    try:
+        result = _taken_over(replay, recorded) if recorded.origin else _run(replay, recorded)
+    except ImportRefused as refusal:
+        replay.differences.append(Difference(name, f"was taken over, and comes out as {refusal.code.name}"))
+        return
     (outcome,) = result.outcomes
     replay.state.update(result.writes)
-    name = f"entry {event.position}"
-    if (command := prepared.commands[0]) is not None:
-        name += f", {kind_name(command.fields.KIND)}"
     replay.written_by.update(dict.fromkeys(result.writes, name))
     replay.unread |= result.writes.keys()
     replay.entries += 1
     for what, here, there in _compared(outcome, recorded):
         replay.differences.append(Difference(name, f"{what} comes out as {here}, the ledger recorded {there}"))
+
+
+def _run(replay: _Replay, recorded: Outcome) -> Result:
+    prepared = prepare(Batch((recorded.envelope,), b""))
+    values = {key: replay.state.get(key) for key in prepared.reads}
+    # A batch's signature is no part of its entries: what the operator did not sign was refused for just that.
+    run = apply_batch if recorded.code is Code.OPERATOR_SIGNATURE else preview
+    return run(prepared, values, recorded.time, replay.adapter.wallet_domain())
+
+
+def _taken_over(replay: _Replay, recorded: Outcome) -> Result:
+    """Raises `ImportRefused`."""
+    taken = replay.state.get(Import.key())
+    entry = ImportedEntry(recorded.origin, recorded.code, recorded.time, recorded.envelope)
+    start = Import.decode(taken).count if taken else 0
+    prepared = prepare_import(ImportBatch(start, (entry.encode(),), b""))
+    return replay_import(prepared, {key: replay.state.get(key) for key in prepared.reads})
 
 
 def _compared(outcome: Outcome, recorded: Outcome) -> Iterator[tuple[str, str, str]]:

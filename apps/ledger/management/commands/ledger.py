@@ -1,4 +1,4 @@
-"""`manage.py ledger init | status | verify | audit | anchors`"""
+"""`manage.py ledger init | status | verify | audit | anchors | migrate | agree`"""
 
 import json
 from collections.abc import Callable, Iterable
@@ -12,6 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from apps.ledger.ledgers import DEFAULT
 from apps.ledger.services.figures import Figures, figures
 from apps.ledger.services.founding import found_ledger, trust_anchors
+from apps.ledger.services.migrate import approval, migrate
 from apps.ledger.services.reconcile import Difference, audit
 from apps.ledger.services.replay import verify
 from ledger_adapters.exceptions import LedgerError
@@ -21,12 +22,15 @@ class Command(BaseCommand):
     help = (
         "init: set the ledger up. status: how it is doing. verify: replay all its entries and compare what comes out"
         " with what it holds. audit: compare the database with it. anchors: what its proofs are checked against."
+        " migrate: move the market to another ledger, for good. agree: the community's signature over the next step"
+        " of a move."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=list(ACTIONS))
         parser.add_argument("--ledger", default=DEFAULT, choices=list(settings.LEDGERS))
         parser.add_argument("--json", action="store_true", help="status as JSON")
+        parser.add_argument("--to", choices=list(settings.LEDGERS), help="for migrate and agree: where the market goes")
 
     def handle(self, *, action: str, ledger: str, **options: Any) -> None:
         try:
@@ -64,6 +68,31 @@ class Command(BaseCommand):
         self.stdout.write("compared " + ", ".join(f"{done} {what}" for what, done in counts.items()))
         self._name(differences)
 
+    def migrate(self, ledger: str, options: dict[str, Any]) -> None:
+        moved = migrate(ledger, self._target(ledger, options), lambda what, done: self._progress(f"{what}: {done}"))
+        self.stdout.write(
+            f"{moved.entries} entries are on ledger {options['to']!r}, sealed for ever with state root"
+            f" {moved.root.hex()}\n{moved.receipts} receipts moved with them"
+        )
+        if moved.refused:
+            self.stdout.write(f"{moved.refused} commands came while the ledger was closed and were refused")
+
+    def agree(self, ledger: str, options: dict[str, Any]) -> None:
+        found = approval(ledger, self._target(ledger, options), lambda what, done: self._progress(f"{what}: {done}"))
+        if found is None:
+            self.stdout.write("nothing is left to agree to: the market has moved")
+            return
+        step, signature = found
+        self.stdout.write(f"{step.command.fields}\non ledger {step.ledger.alias!r}, digest {step.digest.hex()}")
+        self.stdout.write(signature.hex())
+
+    @staticmethod
+    def _target(ledger: str, options: dict[str, Any]) -> str:
+        target: str | None = options["to"]
+        if target is None or target == ledger:
+            raise CommandError("name the ledger that the market goes to with --to")
+        return target
+
     def _progress(self, text: str) -> None:
         # Progress is no error, and not coloured as one.
         self.stderr.write(text, str)
@@ -84,6 +113,8 @@ ACTIONS: dict[str, Callable[[Command, str, dict[str, Any]], None]] = {
     "verify": Command.verify,
     "audit": Command.audit,
     "anchors": Command.anchors,
+    "migrate": Command.migrate,
+    "agree": Command.agree,
 }
 
 
