@@ -9,7 +9,10 @@ from typing import Any
 
 import yaml
 
-from deploy.fabric import network as fabric
+from deploy.fabric.description import CHAINCODE, CHANNEL, ENDORSEMENT_POLICY, MSP_IDS, ORDERER_DOMAIN, NetworkError
+from deploy.fabric.making import fill
+from deploy.fabric.packages import make_chaincode_certificates, make_package
+from deploy.fabric.processes import run
 from deploy.quorum.genesis import Key, Settings, genesis
 
 HERE = Path(__file__).parent
@@ -37,10 +40,10 @@ def make_quorum(folder: Path) -> None:
 
 def make_fabric(folder: Path) -> None:
     """Identities, configuration, the channel's first block and the chaincode packages. Raises NetworkError."""
-    _identities(folder, "orderer", "crypto-orderer.yaml", fabric.ORDERER_DOMAIN)
-    orderer = f"crypto/ordererOrganizations/{fabric.ORDERER_DOMAIN}"
-    node = MOUNTED / orderer / "orderers" / f"orderer.{fabric.ORDERER_DOMAIN}"
-    fabric.fill(
+    _identities(folder, "orderer", "crypto-orderer.yaml", ORDERER_DOMAIN)
+    orderer = f"crypto/ordererOrganizations/{ORDERER_DOMAIN}"
+    node = MOUNTED / orderer / "orderers" / f"orderer.{ORDERER_DOMAIN}"
+    fill(
         "orderer.yaml",
         folder / "orderer" / "orderer.yaml",
         port=7050,
@@ -50,7 +53,7 @@ def make_fabric(folder: Path) -> None:
         admin_address="0.0.0.0:7053",  # clients need a certificate
         operations_address="127.0.0.1:9443",
     )
-    for name in fabric.MSP_IDS:
+    for name in MSP_IDS:
         _organisation(folder, name)
     _first_block(folder, folder / "orderer" / orderer)
     utility = folder / "utility" / "crypto" / "peerOrganizations" / "utility.example"
@@ -60,9 +63,9 @@ def make_fabric(folder: Path) -> None:
     shutil.copy(utility / "peers" / "peer0.utility.example" / "tls" / "ca.crt", folder / "ledger" / "tls-ca.pem")
     options = {
         "ADDRESS": "peer0.utility.example:7051",
-        "CHANNEL": fabric.CHANNEL,
-        "CHAINCODE": fabric.CHAINCODE,
-        "MSP_ID": fabric.MSP_IDS["utility"],
+        "CHANNEL": CHANNEL,
+        "CHAINCODE": CHAINCODE,
+        "MSP_ID": MSP_IDS["utility"],
         "CERTIFICATE": "/ledger/client.pem",
         "PRIVATE_KEY": "/ledger/client-key.pem",
         "TLS_CA": "/ledger/tls-ca.pem",
@@ -73,20 +76,20 @@ def make_fabric(folder: Path) -> None:
 def _identities(folder: Path, name: str, template: str, domain: str) -> None:
     home = folder / name
     home.mkdir(mode=0o700)
-    fabric.fill(template, home / "crypto.yaml", name=name.capitalize(), domain=domain)
-    fabric.run(["cryptogen", "generate", f"--config={home / 'crypto.yaml'}", f"--output={home / 'crypto'}"])
+    fill(template, home / "crypto.yaml", name=name.capitalize(), domain=domain)
+    run(["cryptogen", "generate", f"--config={home / 'crypto.yaml'}", f"--output={home / 'crypto'}"])
 
 
 def _organisation(folder: Path, name: str) -> None:
     domain = f"{name}.example"
     _identities(folder, name, "crypto-peer.yaml", domain)
     node = MOUNTED / "crypto" / "peerOrganizations" / domain / "peers" / f"peer0.{domain}"
-    fabric.fill(
+    fill(
         "core.yaml",
         folder / name / "core.yaml",
         domain=domain,
         address=f"peer0.{domain}:7051",
-        msp_id=fabric.MSP_IDS[name],
+        msp_id=MSP_IDS[name],
         msp=node / "msp",
         tls=node / "tls",
         data="/data",
@@ -94,8 +97,8 @@ def _organisation(folder: Path, name: str) -> None:
         operations_address="127.0.0.1:9443",
     )
     chaincode = folder / name / "chaincode"
-    fabric.make_chaincode_certificates(chaincode)
-    package = fabric.make_package(LABEL, CHAINCODE_ADDRESS, chaincode)
+    make_chaincode_certificates(chaincode)
+    package = make_package(LABEL, CHAINCODE_ADDRESS, chaincode)
     (chaincode / f"{LABEL}.tar.gz").write_bytes(package)
     id = f"{LABEL}:{hashlib.sha256(package).hexdigest()}"
     (folder / name / "package.env").write_text(f"PACKAGE_ID={id}\n", encoding="ascii")
@@ -104,13 +107,13 @@ def _organisation(folder: Path, name: str) -> None:
 def _first_block(folder: Path, orderer: Path) -> None:
     channel = folder / "channel"
     channel.mkdir()
-    peers = {name: folder / name / "crypto" / "peerOrganizations" / f"{name}.example" for name in fabric.MSP_IDS}
-    host = f"orderer.{fabric.ORDERER_DOMAIN}"
-    fabric.fill(
+    peers = {name: folder / name / "crypto" / "peerOrganizations" / f"{name}.example" for name in MSP_IDS}
+    host = f"orderer.{ORDERER_DOMAIN}"
+    fill(
         "configtx.yaml",
         channel / "configtx.yaml",
         batch_timeout="250ms",
-        endorsement_policy=fabric.ENDORSEMENT_POLICY,
+        endorsement_policy=ENDORSEMENT_POLICY,
         orderer_port=7050,
         orderer_certificate=orderer / "orderers" / host / "tls" / "server.crt",
         orderer_msp=orderer / "msp",
@@ -127,8 +130,8 @@ def _first_block(folder: Path, orderer: Path) -> None:
     for name, organisation in zip(peers, market["Application"]["Organizations"], strict=True):
         organisation["AnchorPeers"][0]["Host"] = f"peer0.{name}.example"
     (channel / "configtx.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    block = ["-profile", "Market", "-channelID", fabric.CHANNEL, "-outputBlock", str(channel / "genesis.block")]
-    fabric.run(["configtxgen", *block], FABRIC_CFG_PATH=str(channel))
+    block = ["-profile", "Market", "-channelID", CHANNEL, "-outputBlock", str(channel / "genesis.block")]
+    run(["configtxgen", *block], FABRIC_CFG_PATH=str(channel))
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -145,7 +148,7 @@ def main() -> None:
         folder.mkdir(mode=0o700, parents=True)
         (folder / "ledger").mkdir()
         {"fabric": make_fabric, "quorum": make_quorum}[options.ledger](folder)
-    except (FileExistsError, fabric.NetworkError) as error:
+    except (FileExistsError, NetworkError) as error:
         raise SystemExit(f"material: {error}") from None
 
 

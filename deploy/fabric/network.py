@@ -1,135 +1,49 @@
-"""A Fabric network of two organisations on this machine: made, started, stopped, and its chaincode deployed.
+"""A Fabric network of two organisations on this machine: made, started, stopped, changed, its chaincode deployed.
 
 One orderer (etcdraft) and, for the utility and the community each, a peer and a chaincode server, all on loopback, from
-the programs on PATH and without Docker. See README.md beside this file; `python deploy/fabric/network.py --help`.
+the programs on PATH and without Docker; more organisations can join. See README.md beside this file;
+`python -m deploy.fabric.network --help`.
 """
 
 import argparse
-import gzip
 import hashlib
-import io
 import json
-import os
-import random
-import shutil
+import re
 import signal
-import socket
-import subprocess
 import sys
-import tarfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
-from string import Template
+from typing import Any
 
-import psutil
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from deploy.fabric.addresses import fetch, free_addresses, is_healthy, is_listening
+from deploy.fabric.administration import Administration, for_each, genesis_file
+from deploy.fabric.channel import Change, Channel, organisation_group, with_organisation, without_organisation
+from deploy.fabric.description import (
+    CHAINCODE,
+    CHANNEL,
+    ENDORSEMENT_POLICY,
+    MSP_IDS,
+    PROJECT,
+    Description,
+    NetworkError,
+    Organisation,
+    Standing,
+)
+from deploy.fabric.making import Maker
+from deploy.fabric.processes import START_TIMEOUT, Processes, Program, check_programs
+from deploy.fabric.users import find_user
+from ledger_adapters.fabric.configurations import APPLICATION
+from ledger_adapters.fabric.gateway import BlockingGateway, EndorseError, GatewayError, Proposal, SigningIdentity
 
-from ledger_adapters.fabric.gateway import BlockingGateway, EndorseError, Proposal, SigningIdentity, Target, Tls
+__all__ = ["Network", "NetworkError", "check_programs"]
 
-HERE = Path(__file__).resolve().parent
-PROJECT = HERE.parents[1]
-PROGRAMS = ("peer", "orderer", "configtxgen", "cryptogen", "osnadmin")
-
-CHANNEL = "market"
-CHAINCODE = "market"
-ENDORSEMENT_POLICY = "AND('UtilityMSP.peer','CommunityMSP.peer')"
-MSP_IDS = {"utility": "UtilityMSP", "community": "CommunityMSP"}
-ORDERER_DOMAIN = "orderer.example"
-
-START_TIMEOUT = 60.0  # seconds
-STOP_TIMEOUT = 15.0
-COMMAND_TIMEOUT = 90.0
-
-
-class NetworkError(Exception):
-    """The network cannot be made, started or changed; the message says what is missing or what failed."""
-
-
-@dataclass(frozen=True)
-class Orderer:
-    """How to reach the orderer, and its administration with a certificate of its own. Paths are absolute."""
-
-    address: str
-    admin_address: str
-    operations_address: str
-    tls_roots: str
-    admin_certificate: str
-    admin_key: str
-
-
-@dataclass(frozen=True)
-class Organisation:
-    """What a client of one organisation needs, and where its processes listen. Paths are absolute."""
-
-    msp_id: str
-    gateway: str
-    tls_roots: str
-    client_certificate: str
-    client_key: str
-    admin_msp: str
-    operations_address: str
-    chaincode_address: str = ""
-    package_id: str = ""
-
-    def connect(self) -> BlockingGateway:
-        return BlockingGateway(Target(self.gateway, Tls(Path(self.tls_roots).read_bytes())))
-
-    def identity(self) -> SigningIdentity:
-        """The client that the organisation was made with."""
-        return SigningIdentity.from_files(self.msp_id, Path(self.client_certificate), Path(self.client_key))
-
-
-@dataclass(frozen=True)
-class Description:
-    """The content of network.json. `pids` is the folder with a file of each running process."""
-
-    channel: str
-    chaincode: str
-    sequence: int
-    endorsement_policy: str
-    pids: str
-    orderer: Orderer
-    organisations: dict[str, Organisation]
-
-    def options(self, organisation: str) -> dict[str, str]:
-        """What a Fabric ledger of `LEDGERS` has to know of the network, for a client of an organisation."""
-        own = self.organisations[organisation]
-        return {
-            "ADDRESS": own.gateway,
-            "CHANNEL": self.channel,
-            "CHAINCODE": self.chaincode,
-            "MSP_ID": own.msp_id,
-            "CERTIFICATE": own.client_certificate,
-            "PRIVATE_KEY": own.client_key,
-            "TLS_CA": own.tls_roots,
-        }
-
-    @classmethod
-    def from_file(cls, path: Path) -> "Description":
-        content = json.loads(path.read_text(encoding="utf-8"))
-        content["orderer"] = Orderer(**content["orderer"])
-        content["organisations"] = {name: Organisation(**each) for name, each in content["organisations"].items()}
-        return cls(**content)
-
-
-@dataclass(frozen=True)
-class Program:
-    """One process of the network. `is_ready` says whether it answers."""
-
-    name: str
-    argv: Sequence[str]
-    configuration: Path | None
-    is_ready: Callable[[], bool]
+# An organisation's name is that of a folder beside others.
+NAME = re.compile(r"(?!(orderer|channel|run|logs)$)[a-z][a-z0-9]*")
+NOBODY: Mapping[str, str] = {}
 
 
 class Network:
@@ -139,6 +53,7 @@ class Network:
         self.folder = folder.resolve()
         self.processes = Processes(self.folder / "run", self.folder / "logs")
         self._file = self.folder / "network.json"
+        self._maker = Maker(self.folder)
         self._made: Description | None = None
 
     @property
@@ -149,261 +64,275 @@ class Network:
             self._made = Description.from_file(self._file)
         return self._made
 
+    @property
+    def _administration(self) -> Administration:
+        return Administration(self.folder, self.description)
+
     # Making
 
-    def start(self) -> Description:
-        """Start all processes; in a folder that does not exist yet make the network and deploy its chaincode first."""
+    def start(self, users: Mapping[str, str] = NOBODY, pythons: Mapping[str, str] = NOBODY) -> Description:
+        """Start all processes; in a folder that does not exist yet make the network and deploy its chaincode first.
+
+        `users`: what the processes of the orderer or an organisation run as, by its name, where that is not who calls
+        this; `pythons`: the interpreters that run their chaincode. They count when the network is made.
+        """
         check_programs()
         if self._file.exists():
-            self.processes.start(self.programs().values())
+            self.processes.start(self._of_those_who_stay())
             self._wait_for_leader()
             self._wait_until_endorsing()
             return self.description
         if self.folder.exists() and any(self.folder.iterdir()):
             raise NetworkError(f"{self.folder} holds an unfinished network, or something else: remove it")
+        if strangers := {*users, *pythons} - {"orderer", *MSP_IDS}:
+            raise NetworkError(f"there is no {', '.join(sorted(strangers))}, but orderer, {', '.join(MSP_IDS)}")
+        for user in users.values():
+            find_user(user)
         try:
-            self._make()
+            self._make(users, pythons)
             self.processes.start(self.programs().values())
-            self._join()
+            self._administration.start_channel()
+            self._wait_for_leader()
+            for_each(list(MSP_IDS), self._administration.join)
             self.deploy()
         except BaseException:
             self.processes.stop(self.processes.running())
             raise
         return self.description
 
-    def _make(self) -> None:
+    def _make(self, users: Mapping[str, str], pythons: Mapping[str, str]) -> None:
         """Keys and certificates, configuration files and the channel's first block."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        addresses = (f"127.0.0.1:{port}" for port in free_ports(3 + 2 * len(MSP_IDS)))
-        orderer = self._make_orderer(next(addresses), next(addresses), next(addresses))
-        organisations = {name: self._make_organisation(name, next(addresses), next(addresses)) for name in MSP_IDS}
+        new = iter(free_addresses(3 + 2 * len(MSP_IDS)))
+        orderer = self._maker.orderer(next(new), next(new), next(new), users.get("orderer", ""))
+        organisations = {
+            name: self._maker.organisation(
+                name, next(new), next(new), Standing.FOUNDER, users.get(name, ""), pythons.get(name, sys.executable)
+            )
+            for name in MSP_IDS
+        }
         pids = str(self.processes.folder)
         self._made = Description(CHANNEL, CHAINCODE, 0, ENDORSEMENT_POLICY, pids, orderer, organisations)
-        self._make_block()
+        self._maker.first_block(self._made)
 
-    def _make_orderer(self, address: str, admin_address: str, operations_address: str) -> Orderer:
-        self._make_identities("orderer", "crypto-orderer.yaml", "Orderer", ORDERER_DOMAIN)
-        node = self._node("orderer")
-        fill(
-            "orderer.yaml",
-            self.folder / "orderer" / "orderer.yaml",
-            port=port_of(address),
-            msp=node / "msp",
-            tls=node / "tls",
-            data=self.folder / "orderer" / "data",
-            admin_address=admin_address,
-            operations_address=operations_address,
-        )
-        return Orderer(
-            address,
-            admin_address,
-            operations_address,
-            tls_roots=str(node / "tls" / "ca.crt"),
-            admin_certificate=str(node / "tls" / "server.crt"),
-            admin_key=str(node / "tls" / "server.key"),
-        )
+    # Organisations that join and leave
 
-    def _make_organisation(self, name: str, address: str, operations_address: str) -> Organisation:
-        domain = f"{name}.example"
-        self._make_identities(name, "crypto-peer.yaml", name.capitalize(), domain)
-        make_chaincode_certificates(self.folder / name / "chaincode")
-        node = self._node(name)
-        fill(
-            "core.yaml",
-            self.folder / name / "core.yaml",
-            domain=domain,
-            address=address,
-            msp_id=MSP_IDS[name],
-            msp=node / "msp",
-            tls=node / "tls",
-            data=self.folder / name / "data",
-            builder=HERE / "ccaas_builder",
-            operations_address=operations_address,
-        )
-        users = self.folder / name / "crypto" / "peerOrganizations" / domain / "users"
-        client = users / f"User1@{domain}" / "msp"
-        return Organisation(
-            msp_id=MSP_IDS[name],
-            gateway=address,
-            tls_roots=str(node / "tls" / "ca.crt"),
-            client_certificate=str(client / "signcerts" / f"User1@{domain}-cert.pem"),
-            client_key=str(client / "keystore" / "priv_sk"),
-            admin_msp=str(users / f"Admin@{domain}" / "msp"),
-            operations_address=operations_address,
-        )
+    def add(self, name: str, standing: Standing = Standing.MEMBER, user: str = "", python: str = "") -> None:
+        """Let an organisation join, with the approval of the founders' administrators.
 
-    def _make_identities(self, name: str, template: str, organisation: str, domain: str) -> None:
-        folder = self.folder / name
-        folder.mkdir(mode=0o700)
-        fill(template, folder / "crypto.yaml", name=organisation, domain=domain)
-        run(["cryptogen", "generate", f"--config={folder / 'crypto.yaml'}", f"--output={folder / 'crypto'}"])
+        A member reads and sends, an auditor reads; neither's endorsement is asked for. Its peer fetches all blocks, and
+        it runs the chaincode that the channel has. What was cut short can be done again. Raises `NetworkError`.
+        """
+        own = self._newcomer(name, user, python)
+        if own.standing not in (standing, Standing.LEFT):
+            raise NetworkError(f"{name} is on the channel as {own.standing}: remove it first")
+        self._describe(name, replace(own, standing=standing))
+        if own.msp_id not in self.on_channel():
+            group = organisation_group(own.msp_id, self._maker.msp(name), own.gateway, standing)
+            self.change_channel(lambda config: with_organisation(config, own.msp_id, group, standing))
+            self._wait_until(lambda: own.msp_id in self.on_channel(), f"the channel does not take {name} in")
+        self.processes.start([self.programs()[f"peer-{name}"]])
+        self._administration.join(name)
+        self._follow(name)
+        self._wait_until_endorsing([name])
 
-    def _node(self, name: str) -> Path:
-        """Folder with the identity (msp/) and the TLS files (tls/) of the orderer or an organisation's peer."""
-        if name == "orderer":
-            domain = self.folder / name / "crypto" / "ordererOrganizations" / ORDERER_DOMAIN
-            return domain / "orderers" / f"orderer.{ORDERER_DOMAIN}"
-        domain = self.folder / name / "crypto" / "peerOrganizations" / f"{name}.example"
-        return domain / "peers" / f"peer0.{name}.example"
-
-    def _make_block(self) -> None:
-        channel = self.folder / "channel"
-        channel.mkdir()
+    def _newcomer(self, name: str, user: str, python: str) -> Organisation:
         made = self.description
-        fill(
-            "configtx.yaml",
-            channel / "configtx.yaml",
-            batch_timeout="250ms",
-            endorsement_policy=ENDORSEMENT_POLICY,
-            orderer_port=port_of(made.orderer.address),
-            orderer_certificate=made.orderer.admin_certificate,
-            orderer_msp=self._node("orderer").parents[1] / "msp",
-            utility_msp=self._node("utility").parents[1] / "msp",
-            utility_port=port_of(made.organisations["utility"].gateway),
-            community_msp=self._node("community").parents[1] / "msp",
-            community_port=port_of(made.organisations["community"].gateway),
-        )
-        block = ["-profile", "Market", "-channelID", CHANNEL, "-outputBlock", str(channel / "genesis.block")]
-        run(["configtxgen", *block], FABRIC_CFG_PATH=str(channel))
+        if not NAME.fullmatch(name) or name in made.named(Standing.FOUNDER):
+            raise NetworkError(
+                f"{name!r} is no name for an organisation that joins: small letters and digits, and not taken"
+            )
+        if name not in made.organisations:
+            address, operations_address = free_addresses(2)
+            new = (address, operations_address, Standing.LEFT, user, python or sys.executable)
+            self._describe(name, self._maker.organisation(name, *new))
+        return self.description.organisations[name]
 
-    def _join(self) -> None:
-        block, orderer = str(self.folder / "channel" / "genesis.block"), self.description.orderer
-        command = ["osnadmin", "channel", "join", "--channelID", CHANNEL, "--config-block", block]
-        command += ["-o", orderer.admin_address, "--ca-file", orderer.tls_roots]
-        command += ["--client-cert", orderer.admin_certificate, "--client-key", orderer.admin_key]
-        run(command)
-        both(lambda name: self._administer(name, "channel", "join", "-b", block))
-        self._wait_for_leader()
+    def remove(self, name: str) -> None:
+        """Let an organisation leave, with the approval of the founders' administrators, and end its processes.
+
+        It keeps what it has read. Raises `NetworkError`.
+        """
+        own = self.description.organisations.get(name)
+        if own is None or own.standing is Standing.FOUNDER:
+            raise NetworkError(f"{name} is no organisation that has joined")
+        if own.msp_id in self.on_channel():
+            self.change_channel(lambda config: without_organisation(config, own.msp_id))
+            self._wait_until(lambda: own.msp_id not in self.on_channel(), f"the channel does not let {name} go")
+        self._describe(name, replace(own, standing=Standing.LEFT))
+        self.processes.stop([f"chaincode-{name}", f"peer-{name}"])
+
+    def change_channel(self, update: Callable[[Any], bytes], approvers: Sequence[str] = tuple(MSP_IDS)) -> None:
+        """Have a change of the channel's configuration approved and sent; `update` makes it from the one that stands.
+
+        Raises `NetworkError` where the approvers are not enough.
+        """
+        with self._channel() as channel:
+            self._administration.change_channel(update(channel.config()), approvers)
+
+    def on_channel(self) -> set[str]:
+        """The MSP ids of the organisations that the channel has now."""
+        with self._channel() as channel:
+            return set(channel.config().channel_group.groups[APPLICATION].groups)
+
+    def changes(self) -> list[Change]:
+        """Every configuration of the channel with those who approved it, the latest first."""
+        with self._channel() as channel:
+            return list(channel.changes())
+
+    @contextmanager
+    def _channel(self) -> Iterator[Channel]:
+        own = self.description.organisations["utility"]
+        with own.connect() as gateway:
+            try:
+                yield Channel(gateway, own.identity())
+            except GatewayError as error:
+                raise NetworkError(f"the channel cannot be read at the utility's peer: {error}") from error
+
+    def _describe(self, name: str, organisation: Organisation) -> None:
+        before = self.description
+        self._made = replace(before, organisations={**before.organisations, name: organisation})
+        self._save()
 
     # Chaincode
 
     def deploy(self) -> None:
-        """Deploy the chaincode of this working copy as the next version: both approve it, then it is committed.
+        """Deploy the chaincode of this working copy as the next version, once both founders have approved it.
 
-        Until then the servers of the version before go on.
+        Until then the servers of the version before go on. The others follow afterwards; `NetworkError` names those
+        that could not, which `add` brings up to date.
         """
-        before, sequence = self.description, self._committed() + 1
-        ports = dict(zip(MSP_IDS, free_ports(len(MSP_IDS)), strict=True))
-        packages = both(lambda name: self._install(name, f"127.0.0.1:{ports[name]}", sequence))
-        organisations = {
-            name: replace(each, chaincode_address=f"127.0.0.1:{ports[name]}", package_id=packages[name])
-            for name, each in before.organisations.items()
+        sequence, founders = self._administration.committed() + 1, self.description.named(Standing.FOUNDER)
+
+        def agree() -> None:
+            self._approve(founders, sequence)
+            self._administration.commit(sequence, founders)
+
+        self._switch(founders, sequence, agree)
+        failures = []
+        for name in self.description.named(Standing.MEMBER, Standing.AUDITOR):
+            try:
+                self._follow(name)
+            except NetworkError as error:
+                failures.append(f"{name} does not run version {sequence} yet: {error}")
+        self._wait_until_endorsing()
+        if failures:
+            raise NetworkError("\n".join(failures))
+
+    def _follow(self, name: str) -> None:
+        """Have an organisation run the version that the channel has."""
+        sequence = self.description.sequence
+        if self.description.organisations[name].package_id.startswith(f"{CHAINCODE}_{sequence}:"):
+            self.processes.start([self.programs()[f"chaincode-{name}"]])
+        else:
+            self._switch([name], sequence, lambda: self._approve([name], sequence))
+
+    def _approve(self, names: Sequence[str], sequence: int) -> None:
+        made, administration = self.description, self._administration
+        for_each(names, lambda name: administration.approve(name, made.organisations[name].package_id, sequence))
+
+    def _switch(self, names: Sequence[str], sequence: int, agree: Callable[[], None]) -> None:
+        """Start servers of a version, have it agreed to, and end those that ran before."""
+        before = self.description
+        addresses = dict(zip(names, free_addresses(len(names)), strict=True))
+        packages = for_each(names, lambda name: self._administration.install(name, addresses[name], sequence))
+        changed = {
+            name: replace(before.organisations[name], chaincode_address=addresses[name], package_id=packages[name])
+            for name in names
         }
-        self._made = replace(before, sequence=sequence, organisations=organisations)
-        servers = {name: self.programs()[f"chaincode-{name}"] for name in MSP_IDS}
-        new = {name: replace(server, name=f"{server.name}-{sequence}") for name, server in servers.items()}
+        self._made = replace(before, sequence=sequence, organisations={**before.organisations, **changed})
+        servers = [self.programs()[f"chaincode-{name}"] for name in names]
+        new = [replace(server, name=f"{server.name}-{sequence}") for server in servers]
         try:
-            self.processes.start(new.values())
-            self._define(sequence)
+            self.processes.start(new)
+            agree()
         except BaseException:
             self._made = before
-            self.processes.stop([server.name for server in new.values()])
+            self.processes.stop([server.name for server in new])
             raise
-        for name, server in servers.items():
+        for server, successor in zip(servers, new, strict=True):
             self.processes.stop([server.name])
-            self.processes.rename(new[name].name, server.name)
+            self.processes.rename(successor.name, server.name)
         self._save()
-        self._wait_until_endorsing()
 
-    def _committed(self) -> int:
-        """The number of the version that the channel has, which a deployment cut short may have raised already."""
-        query = ("querycommitted", "--channelID", CHANNEL, "--output", "json")
-        found = json.loads(self._administer("utility", "lifecycle", "chaincode", *query))
-        numbers = [each["sequence"] for each in found.get("chaincode_definitions", []) if each["name"] == CHAINCODE]
-        return int(numbers[0]) if numbers else 0
-
-    def _install(self, name: str, address: str, sequence: int) -> str:
-        label = f"{CHAINCODE}_{sequence}"
-        package = make_package(label, address, self.folder / name / "chaincode")
-        path = self.folder / name / "chaincode" / f"{label}.tar.gz"
-        path.write_bytes(package)
-        self._administer(name, "lifecycle", "chaincode", "install", str(path))
-        return f"{label}:{hashlib.sha256(package).hexdigest()}"
-
-    def _define(self, sequence: int) -> None:
-        made = self.description
-        definition = ["--channelID", CHANNEL, "--name", CHAINCODE, "--version", str(sequence)]
-        definition += ["--sequence", str(sequence), "--signature-policy", ENDORSEMENT_POLICY]
-        definition += ["-o", made.orderer.address, "--tls", "--cafile", made.orderer.tls_roots]
-        lifecycle = ("lifecycle", "chaincode")
-        both(
-            lambda name: self._administer(
-                name, *lifecycle, "approveformyorg", "--package-id", made.organisations[name].package_id, *definition
-            )
-        )
-        peers = [
-            option
-            for each in made.organisations.values()
-            for option in ("--peerAddresses", each.gateway, "--tlsRootCertFiles", each.tls_roots)
-        ]
-        self._administer("utility", *lifecycle, "commit", *definition, *peers)
+    def agree(self, digest: bytes) -> None:
+        """Have the organisations agree to the genesis record of that SHA-256: no other can be the ledger's first."""
+        for name in self.description.organisations:
+            self._administration.agree(name, digest)
 
     def _save(self) -> None:
         draft = self._file.with_suffix(".draft")
         draft.write_text(json.dumps(asdict(self.description), indent=2) + "\n", encoding="utf-8")
         draft.replace(self._file)
 
-    def _administer(self, name: str, *arguments: str) -> str:
-        """Run the `peer` program as an organisation's administrator."""
-        organisation = self.description.organisations[name]
-        return run(
-            ["peer", *arguments],
-            FABRIC_CFG_PATH=str(self.folder / name),
-            FABRIC_LOGGING_SPEC="error",
-            CORE_PEER_MSPCONFIGPATH=organisation.admin_msp,
-        )
-
     # Running
 
     def programs(self) -> dict[str, Program]:
         """Every process, in the order in which they are started."""
         made = self.description
-        orderer = made.orderer
-        places = (orderer.address, orderer.admin_address)
-        programs = [
-            Program(
-                "orderer",
-                ["orderer"],
-                self.folder / "orderer",
-                lambda: is_healthy(orderer.operations_address) and all(map(is_listening, places)),
-            )
-        ]
-        for name, each in made.organisations.items():
-            is_ready = partial(is_healthy, each.operations_address)
-            programs.append(Program(f"peer-{name}", ["peer", "node", "start"], self.folder / name, is_ready))
+        programs = [self._orderer(), *(self._peer(name, each) for name, each in made.organisations.items())]
         programs += [self._chaincode(name, each) for name, each in made.organisations.items() if each.chaincode_address]
         return {program.name: program for program in programs}
 
+    def _orderer(self) -> Program:
+        orderer, home = self.description.orderer, self.folder / "orderer"
+        places = (orderer.address, orderer.admin_address)
+        return Program(
+            "orderer",
+            ["orderer"],
+            home,
+            lambda: is_healthy(orderer.operations_address) and all(map(is_listening, places)),
+            find_user(orderer.user),
+            home,
+        )
+
+    def _peer(self, name: str, organisation: Organisation) -> Program:
+        home = self.folder / name
+        return Program(
+            f"peer-{name}",
+            ["peer", "node", "start"],
+            home,
+            lambda: is_healthy(organisation.operations_address) and is_listening(organisation.gateway),
+            find_user(organisation.user),
+            home,
+        )
+
     def _chaincode(self, name: str, organisation: Organisation) -> Program:
-        tls = self.folder / name / "chaincode"
-        argv = [sys.executable, "-m", "ledger_adapters.fabric.chaincode"]
+        home = self.folder / name
+        tls, user = home / "chaincode", find_user(organisation.user)
+        argv = [organisation.python or sys.executable, "-m", "ledger_adapters.fabric.chaincode"]
         argv += ["--address", organisation.chaincode_address, "--id", organisation.package_id]
         argv += ["--tls-cert", str(tls / "server.pem"), "--tls-key", str(tls / "server-key.pem")]
-        argv += ["--client-ca", str(tls / "ca.pem"), "--genesis-file", str(self._genesis_file(name))]
-        return Program(f"chaincode-{name}", argv, None, partial(is_listening, organisation.chaincode_address))
+        argv += ["--client-ca", str(tls / "ca.pem"), "--genesis-file", str(genesis_file(home))]
+        is_ready = partial(is_listening, organisation.chaincode_address)
+        # Without a user of its own it runs this working copy.
+        return Program(f"chaincode-{name}", argv, None, is_ready, user, home if user else PROJECT)
 
-    def _genesis_file(self, name: str) -> Path:
-        return self.folder / name / "genesis"
-
-    def agree(self, digest: bytes) -> None:
-        """Have both organisations agree to the genesis record of that SHA-256: no other can be the ledger's first."""
-        for name in self.description.organisations:
-            self._genesis_file(name).write_text(digest.hex() + "\n", encoding="ascii")
+    def _of_those_who_stay(self) -> list[Program]:
+        gone = {f"{kind}-{name}" for name in self.description.named(Standing.LEFT) for kind in ("peer", "chaincode")}
+        return [program for name, program in self.programs().items() if name not in gone]
 
     def _wait_for_leader(self) -> None:
         """Until the orderer takes transactions: also a single one elects itself after each start."""
-        deadline = time.monotonic() + START_TIMEOUT
         address = self.description.orderer.operations_address
         line = f'consensus_etcdraft_is_leader{{channel="{CHANNEL}"}} 1'
-        while line not in (fetch(address, "/metrics") or "").splitlines():
+        self._wait_until(
+            lambda: line in (fetch(address, "/metrics") or "").splitlines(),
+            "the orderer does not become its own leader",
+        )
+
+    def _wait_until(self, condition: Callable[[], bool], complaint: str) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not condition():
             if time.monotonic() > deadline:
-                raise NetworkError("the orderer does not become its own leader")
+                raise NetworkError(complaint)
             time.sleep(0.05)
 
-    def _wait_until_endorsing(self) -> None:
-        """Until every gateway brings the endorsements together: peers first have to hear of each other."""
+    def _wait_until_endorsing(self, names: Sequence[str] = tuple(MSP_IDS)) -> None:
+        """Until the gateways of these organisations bring the endorsements together: peers first have to meet."""
         deadline = time.monotonic() + START_TIMEOUT
-        for each in self.description.organisations.values():
+        for name in names:
+            each = self.description.organisations[name]
             with each.connect() as gateway:
                 while (error := self._try_endorsing(gateway, each.identity())) is not None:
                     if time.monotonic() > deadline:
@@ -451,274 +380,6 @@ class Network:
         return sorted(self.processes.running(), key=list(self.programs()).index)
 
 
-class Processes:
-    """Processes in groups of their own. A pid file says enough to know each again when its pid was given to another."""
-
-    def __init__(self, folder: Path, logs: Path) -> None:
-        self.folder = folder
-        self._logs = logs
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
-
-    def start(self, programs: Iterable[Program]) -> None:
-        """Start those that do not run, and wait until all answer."""
-        programs = list(programs)
-        for program in programs:
-            if self.find(program.name) is None:
-                self._spawn(program)
-        deadline = time.monotonic() + START_TIMEOUT
-        for program in programs:
-            self._wait_for(program, deadline)
-
-    def _spawn(self, program: Program) -> None:
-        for folder in (self.folder, self._logs):
-            folder.mkdir(exist_ok=True)
-        variables = {
-            "FABRIC_LOGGING_FORMAT": "%{time:2006-01-02T15:04:05.000Z07:00} %{level} [%{module}] %{message}",
-            "FABRIC_LOGGING_SPEC": "grpc=error:info",
-        }
-        if program.configuration:
-            variables["FABRIC_CFG_PATH"] = str(program.configuration)
-        with self._log(program.name).open("ab") as log:
-            child = subprocess.Popen(  # noqa: S603 programs of our own
-                program.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=PROJECT,
-                env=environment(variables),
-                start_new_session=True,
-            )
-        self._children[child.pid] = child
-        record = {"pid": child.pid, "started": psutil.Process(child.pid).create_time()}
-        self._record(program.name).write_text(json.dumps(record), encoding="utf-8")
-
-    def _wait_for(self, program: Program, deadline: float) -> None:
-        while not program.is_ready():
-            if self.find(program.name) is None:
-                raise NetworkError(f"{program.name} ended:\n{tail(self._log(program.name))}")
-            if time.monotonic() > deadline:
-                raise NetworkError(f"{program.name} does not answer; its log is {self._log(program.name)}")
-            time.sleep(0.05)
-
-    def find(self, name: str) -> psutil.Process | None:
-        """The running process of that name."""
-        try:
-            record = json.loads(self._record(name).read_text(encoding="utf-8"))
-            process = psutil.Process(record["pid"])
-            is_same = process.create_time() == record["started"]
-        except (FileNotFoundError, psutil.NoSuchProcess):
-            return None
-        return process if is_same and not has_ended(process) else None
-
-    def running(self) -> list[str]:
-        return [path.stem for path in self.folder.glob("*.pid") if self.find(path.stem)]
-
-    def stop(self, names: Iterable[str], number: signal.Signals = signal.SIGTERM) -> None:
-        """End those that run, each with all of its group, one after the other."""
-        for name in names:
-            process = self.find(name)
-            if process is not None:
-                os.killpg(process.pid, number)
-                self._wait_for_end(name, process)
-                if child := self._children.pop(process.pid, None):
-                    child.wait()
-            self._record(name).unlink(missing_ok=True)
-        self._children = {pid: child for pid, child in self._children.items() if child.poll() is None}
-
-    def _wait_for_end(self, name: str, process: psutil.Process) -> None:
-        deadline = time.monotonic() + STOP_TIMEOUT
-        while not has_ended(process):
-            if time.monotonic() > deadline:
-                print(f"{name} did not stop in {STOP_TIMEOUT:.0f} s and is killed", file=sys.stderr)
-                os.killpg(process.pid, signal.SIGKILL)
-                deadline += STOP_TIMEOUT
-            time.sleep(0.02)
-
-    def rename(self, old: str, new: str) -> None:
-        self._record(old).replace(self._record(new))
-        if self._log(new).exists():
-            self._log(new).replace(self._log(new).with_suffix(".log.1"))
-        self._log(old).replace(self._log(new))
-
-    def _record(self, name: str) -> Path:
-        return self.folder / f"{name}.pid"
-
-    def _log(self, name: str) -> Path:
-        return self._logs / f"{name}.log"
-
-
-def has_ended(process: psutil.Process) -> bool:
-    """True also for a process that its parent has not waited for yet; false while one of its threads still runs."""
-    try:
-        if not process.is_running():
-            return True
-        return bool(process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1)
-    except psutil.NoSuchProcess:
-        return True
-
-
-def check_programs() -> None:
-    missing = [program for program in PROGRAMS if shutil.which(program) is None]
-    if missing:
-        verb = "is" if len(missing) == 1 else "are"
-        raise NetworkError(f"{', '.join(missing)} {verb} not on PATH: {os.environ.get('PATH', '')}")
-
-
-def run(argv: Sequence[str], **variables: str) -> str:
-    """Run a program to its end and return its output. Raises `NetworkError` with what it said."""
-    try:
-        finished = subprocess.run(  # noqa: S603 programs of our own
-            argv, env=environment(variables), capture_output=True, text=True, timeout=COMMAND_TIMEOUT
-        )
-    except subprocess.TimeoutExpired:
-        raise NetworkError(f"{' '.join(argv[:4])} took longer than {COMMAND_TIMEOUT:.0f} s") from None
-    # osnadmin ends with 0 whatever the orderer answers.
-    if finished.returncode or finished.stdout.startswith("Status: 4"):
-        raise NetworkError(f"{' '.join(argv[:4])} failed:\n{finished.stdout}{finished.stderr}".rstrip())
-    return finished.stdout
-
-
-def both(do: Callable[[str], str]) -> dict[str, str]:
-    """Do the same for both organisations at once."""
-    with ThreadPoolExecutor() as pool:
-        return dict(zip(MSP_IDS, pool.map(do, MSP_IDS), strict=True))
-
-
-def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Ours without what Fabric would read as settings, and without the secrets of anything else."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
-    return {**{name: os.environ[name] for name in kept if name in os.environ}, **variables}
-
-
-def fill(template: str, path: Path, **values: object) -> None:
-    text = (HERE / "templates" / template).read_text(encoding="utf-8")
-    path.write_text(Template(text).substitute({name: str(value) for name, value in values.items()}), encoding="utf-8")
-
-
-def free_ports(count: int) -> list[int]:
-    """Below those that the system gives to outgoing connections, so that they are still free after a restart."""
-    candidates = random.sample(range(20_000, 32_000), k=1_000)
-    found: list[int] = []
-    for port in candidates:
-        with socket.socket() as listener:
-            try:
-                listener.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise NetworkError("no free ports between 20000 and 32000")
-
-
-def port_of(address: str) -> str:
-    return address.rpartition(":")[2]
-
-
-def is_listening(address: str) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", int(port_of(address))), timeout=1):
-            return True
-    except OSError:
-        return False
-
-
-def is_healthy(address: str) -> bool:
-    return fetch(address, "/healthz") is not None
-
-
-def fetch(address: str, path: str) -> str | None:
-    """A page of the operations service, None when it is not served or an error."""
-    try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=1) as answer:
-            page: str = answer.read().decode()
-            return page
-    except OSError:
-        return None
-
-
-def tail(path: Path, lines: int = 8) -> str:
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
-
-
-def make_package(label: str, address: str, certificates: Path) -> bytes:
-    """A chaincode package that only says where the service listens; the same input gives the same bytes."""
-    connection = {
-        "address": address,
-        "dial_timeout": "10s",
-        "tls_required": True,
-        "client_auth_required": True,
-        "root_cert": (certificates / "ca.pem").read_text(encoding="ascii"),
-        "client_cert": (certificates / "client.pem").read_text(encoding="ascii"),
-        "client_key": (certificates / "client-key.pem").read_text(encoding="ascii"),
-    }
-    code = make_archive({"connection.json": json.dumps(connection).encode()})
-    metadata = json.dumps({"type": "ccaas", "label": label}).encode()
-    return make_archive({"metadata.json": metadata, "code.tar.gz": code})
-
-
-def make_archive(files: Mapping[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with (
-        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as compressed,
-        tarfile.open(fileobj=compressed, mode="w") as archive,
-    ):
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o600
-            archive.addfile(entry, io.BytesIO(content))
-    return packed.getvalue()
-
-
-def make_chaincode_certificates(folder: Path) -> None:
-    """Certificates between a peer and its chaincode server, from an authority whose key is forgotten at once.
-
-    Not from the organisation's own authorities: what they sign can speak for the organisation.
-    """
-    folder.mkdir(mode=0o700)
-    authority_key = ec.generate_private_key(ec.SECP256R1())
-    authority = certificate("chaincode authority", authority_key, authority_key, None, None)
-    (folder / "ca.pem").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    for name, use in (("server", ExtendedKeyUsageOID.SERVER_AUTH), ("client", ExtendedKeyUsageOID.CLIENT_AUTH)):
-        key = ec.generate_private_key(ec.SECP256R1())
-        signed = certificate(f"chaincode {name}", key, authority_key, authority.subject, use)
-        (folder / f"{name}.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-        path = folder / f"{name}-key.pem"
-        path.touch(mode=0o600)
-        path.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-
-
-def certificate(
-    name: str,
-    key: ec.EllipticCurvePrivateKey,
-    issuer_key: ec.EllipticCurvePrivateKey,
-    issuer: x509.Name | None,
-    use: x509.ObjectIdentifier | None,
-) -> x509.Certificate:
-    """Valid for ten years; an authority, signed by itself, when no issuer is named."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer or subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(days=3650))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-    )
-    if use is not None:
-        names = [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]
-        builder = builder.add_extension(x509.ExtendedKeyUsage([use]), critical=False)
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return builder.sign(issuer_key, hashes.SHA256())
-
-
 def sha256(text: str) -> bytes:
     """Raises `ValueError` unless the text is one in hexadecimal."""
     digest = bytes.fromhex(text)
@@ -727,40 +388,66 @@ def sha256(text: str) -> bytes:
     return digest
 
 
-def main() -> None:
+def pair(text: str) -> tuple[str, str]:
+    """Raises `ValueError` unless the text is NAME=VALUE."""
+    name, value = text.split("=", 1)
+    return name, value
+
+
+def command_line() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--folder", type=Path, default=PROJECT / "var" / "fabric", help="where the network lives")
-    parser = argparse.ArgumentParser(description="A Fabric network of two organisations on this machine.")
+    parser = argparse.ArgumentParser(description="A Fabric network on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command, meaning in (
-        ("start", "start all; make the network first where there is none"),
-        ("stop", "stop all"),
-        ("options", "print what ENERGYMARKET_LEDGER_OPTIONS has to hold for the utility on this network"),
-        ("status", "say what runs"),
-        ("deploy", "deploy the chaincode of this working copy as the next version"),
-        ("agree", "have both organisations agree to a genesis record, so that the ledger can be founded with it"),
-        ("restart", "stop and start one process"),
-        ("kill", "end one process at once"),
-    ):
-        subparser = commands.add_parser(command, parents=[common], help=meaning, description=meaning)
-        if command in ("restart", "kill"):
-            subparser.add_argument("name")
-        if command == "agree":
-            subparser.add_argument("--genesis", type=sha256, required=True, help="SHA-256 of the record, in hex")
-    options = parser.parse_args()
+
+    def command(name: str, meaning: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, parents=[common], help=meaning, description=meaning)
+
+    start = command("start", "start all; make the network first where there is none")
+    user = "name or number of the operating-system user that its processes run as"
+    python = "an installed Python with this project, which that user can run, for its chaincode"
+    start.add_argument("--user", type=pair, action="append", default=[], metavar="ORGANISATION=USER", help=user)
+    start.add_argument("--python", type=pair, action="append", default=[], metavar="ORGANISATION=PATH", help=python)
+    command("stop", "stop all")
+    options = command("options", "print what ENERGYMARKET_LEDGER_OPTIONS has to hold on this network")
+    options.add_argument("--organisation", default="utility", help="whose client it is for")
+    command("status", "say what runs")
+    command("deploy", "deploy the chaincode of this working copy as the next version")
+    agree = command("agree", "have all agree to a genesis record, so that the ledger can be founded with it")
+    agree.add_argument("--genesis", type=sha256, required=True, help="SHA-256 of the record, in hex")
+    add = command("add", "let an organisation join, approved by both founders")
+    add.add_argument("name")
+    add.add_argument("--auditor", action="store_true", help="it reads and sends nothing")
+    add.add_argument("--user", default="", help=user)
+    add.add_argument("--python", default="", help=python)
+    command("remove", "let an organisation leave, approved by both founders").add_argument("name")
+    command("approvals", "say who approved which change of the channel")
+    command("restart", "stop and start one process").add_argument("name")
+    command("kill", "end one process at once").add_argument("name")
+    return parser
+
+
+def main() -> None:
+    options = command_line().parse_args()
     network = Network(options.folder)
     try:
         match options.command:
             case "start":
                 begun = time.monotonic()
-                network.start()
+                network.start(dict(options.user), dict(options.python))
                 print(f"started in {time.monotonic() - begun:.1f} s; {network.folder / 'network.json'} says where")
-            case "restart" | "kill":
+            case "restart" | "kill" | "remove":
                 getattr(network, options.command)(options.name)
+            case "add":
+                standing = Standing.AUDITOR if options.auditor else Standing.MEMBER
+                network.add(options.name, standing, options.user, options.python)
+            case "approvals":
+                for change in network.changes():
+                    print(change)
             case "agree":
                 network.agree(options.genesis)
             case "options":
-                print(json.dumps(network.description.options("utility"), indent=2))
+                print(json.dumps(network.description.options(options.organisation), indent=2))
             case "stop" | "deploy":
                 getattr(network, options.command)()
             case "status":

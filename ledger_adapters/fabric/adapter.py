@@ -22,6 +22,13 @@ from ledger_adapters.exceptions import Conflict, Misconfigured, NotAgreed, Outco
 from ledger_adapters.fabric.blocks import committed_transaction, outcomes_of_block
 from ledger_adapters.fabric.chaincode.functions import MOST_SECONDS_OFF, NOT_AGREED
 from ledger_adapters.fabric.chaincode.messages import MOST_KEYS, ReadResponse, SubmitResponse, join_keys
+from ledger_adapters.fabric.configurations import (
+    APPLICATION,
+    ORDERER,
+    configuration_blocks,
+    configuration_of,
+    organisations_of,
+)
 from ledger_adapters.fabric.gateway import (
     BlockingGateway,
     BlocksRequest,
@@ -42,13 +49,7 @@ from ledger_adapters.fabric.gateway import (
     Tls,
     ValidationCode,
 )
-from ledger_adapters.fabric.proofs import (
-    Prover,
-    chaincode_definition,
-    channel_config,
-    endorsers_of,
-    organisations_of,
-)
+from ledger_adapters.fabric.proofs import Prover, chaincode_definition, endorsers_of
 from ledger_adapters.keys import KeyFolder
 
 POSITIONS = 1 << 32  # per block
@@ -255,6 +256,8 @@ class FabricLedger(LedgerAdapter):
             try:
                 self.gateway.submit(endorsed.transaction)
             except SubmitError as error:
+                if "status=FORBIDDEN" in error.message:
+                    raise Misconfigured(f"CERTIFICATE or MSP_ID: may read, but not send: {error}") from error
                 if not error.outcome_unknown:
                     raise Rejected(str(error)) from error
                 raise OutcomeUnknown(str(error)) from error
@@ -369,13 +372,15 @@ class FabricLedger(LedgerAdapter):
             self._explain(error)
 
     def trust(self) -> FabricTrust:
+        """Who must endorse today, and who may order; with every authority that these ever had on the channel."""
         genesis, options = self.genesis(), self.options
-        config = self._ask_system(*channel_config(options.channel))
-        members = organisations_of(config, "Application", Role.PEER)
         names = endorsers_of(self._ask_system(*chaincode_definition(options.chaincode)))
+        configurations = self._configurations()
+        members = organisations_of(configurations[:1], APPLICATION, Role.PEER, names)
         if strangers := names - set(members):
             raise Misconfigured(f"CHAINCODE: its policy names {', '.join(strangers)}, not of channel {options.channel}")
-        orderers = organisations_of(config, "Orderer", Role.ORDERER)
+        members = organisations_of(configurations, APPLICATION, Role.PEER, names)
+        orderers = organisations_of(configurations, ORDERER, Role.ORDERER)
         return FabricTrust(
             genesis.ledger,
             genesis.market,
@@ -385,6 +390,14 @@ class FabricLedger(LedgerAdapter):
             tuple(orderers[name] for name in sorted(orderers)),
             old=self.old_ledgers(),
         )
+
+    def _configurations(self) -> list[Any]:
+        """All that the channel ever had (`common.Config`), the latest first."""
+        try:
+            blocks = configuration_blocks(self.gateway, self.identity, self.options.channel)
+            return [configuration_of(block).config for block in blocks]
+        except (EvaluateError, EventsError) as error:
+            self._explain(error)
 
     def _ask_system(self, chaincode: str, arguments: Sequence[str | bytes]) -> bytes:
         """A query of a chaincode that every peer brings along."""

@@ -6,21 +6,19 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-from fabric_protos.common import common_pb2, configtx_pb2
-from fabric_protos.msp import msp_config_pb2, msp_principal_pb2
+from fabric_protos.common import common_pb2
+from fabric_protos.msp import msp_principal_pb2
 from fabric_protos.peer import policy_pb2
 from fabric_protos.peer.lifecycle import lifecycle_pb2
 
 from evidence.fabric.block import BlockSignature, OrderedBlock, OutcomePlace, envelopes
-from evidence.fabric.identities import Organisation, Role
 from evidence.fabric.transaction import Transaction
 from evidence.fabric.wire import FabricError
 from ledger_adapters.base import ChannelProof, Page
 from ledger_adapters.contract import Code
 from ledger_adapters.exceptions import LedgerError, Misconfigured
-from ledger_adapters.fabric.gateway import BlockingGateway, BlocksRequest, SigningIdentity, ValidationCode
+from ledger_adapters.fabric.configurations import read_block
+from ledger_adapters.fabric.gateway import BlockingGateway, SigningIdentity, ValidationCode
 
 EVENTS_AT_ONCE = 10_000
 _SIGNATURES = common_pb2.BlockMetadataIndex.SIGNATURES
@@ -64,11 +62,7 @@ class Prover:
             return {id: self._applied[id] for id in ids}
 
     def _block(self, number: int) -> Any:
-        request = BlocksRequest.build(self._identity.identity, self._channel, number, number)
-        with self._gateway.blocks(request.sign(self._identity)) as blocks:
-            for block in blocks:
-                return block
-        raise LedgerError(f"the peer has no block {number}, of which it gave events")
+        return read_block(self._gateway, self._identity, self._channel, number)
 
 
 def ordered_block(block: Any, wanted: Mapping[bytes, Collection[bytes]]) -> OrderedBlock:
@@ -117,13 +111,8 @@ def _transaction_id(envelope: bytes) -> bytes:
 # What readers trust
 
 
-def channel_config(channel: str) -> tuple[str, tuple[str | bytes, ...]]:
-    """The query for `organisations_of`: a system chaincode and its arguments."""
-    return "cscc", ("GetChannelConfig", channel)
-
-
 def chaincode_definition(chaincode: str) -> tuple[str, tuple[str | bytes, ...]]:
-    """The query for `endorsers_of`."""
+    """The query for `endorsers_of`: a system chaincode and its arguments."""
     arguments = lifecycle_pb2.QueryChaincodeDefinitionArgs(name=chaincode).SerializeToString()
     return "_lifecycle", ("QueryChaincodeDefinition", arguments)
 
@@ -147,20 +136,3 @@ def _peers_of(principal: Any) -> str:
         raise Misconfigured("CHAINCODE: its endorsement policy names others than peers of an organisation")
     msp: str = role.msp_identifier
     return msp
-
-
-def organisations_of(config: bytes, section: str, role: Role) -> dict[str, Organisation]:
-    """The organisations in a section ("Application", "Orderer") of a channel's configuration, by their MSPs."""
-    group = configtx_pb2.Config.FromString(config).channel_group.groups[section]
-    found = [_organisation(each.values["MSP"].value, role) for each in group.groups.values()]
-    return {each.msp: each for each in found}
-
-
-def _organisation(value: bytes, role: Role) -> Organisation:
-    msp = msp_config_pb2.FabricMSPConfig.FromString(msp_config_pb2.MSPConfig.FromString(value).config)
-    units = msp.fabric_node_ous
-    unit = getattr(units, f"{role}_ou_identifier").organizational_unit_identifier
-    if not units.enable or unit != role:
-        raise Misconfigured(f"CHANNEL: {msp.name} does not tell its {role}s by the organisational unit {role!r}")
-    authorities = (x509.load_pem_x509_certificate(pem) for pem in (*msp.root_certs, *msp.intermediate_certs))
-    return Organisation(msp.name, tuple(sorted({each.public_bytes(Encoding.DER) for each in authorities})))

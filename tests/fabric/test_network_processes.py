@@ -5,23 +5,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 import pytest
 
 from deploy.fabric import network
-from deploy.fabric.network import (
-    HERE,
-    Network,
-    NetworkError,
-    Processes,
-    Program,
-    check_programs,
-    free_ports,
-    make_chaincode_certificates,
-    make_package,
-)
+from deploy.fabric.addresses import free_ports
+from deploy.fabric.description import HERE, PROJECT, Description, Orderer, Organisation
+from deploy.fabric.network import Network, NetworkError, check_programs
+from deploy.fabric.packages import make_chaincode_certificates, make_package
+from deploy.fabric.processes import Processes, Program, environment
 
 
 @pytest.fixture
@@ -58,7 +53,7 @@ def test_a_process_that_was_given_the_pid_is_left_alone(processes: Processes, tm
 def test_a_process_that_does_not_stop_is_killed_with_its_children(
     processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(network, "STOP_TIMEOUT", 0.2)
+    monkeypatch.setattr("deploy.fabric.processes.STOP_TIMEOUT", 0.2)
     ready = tmp_path / "ready"
     code = (
         "import signal, subprocess, sys, pathlib; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
@@ -97,13 +92,56 @@ def test_a_folder_with_something_else_in_it_is_left_alone(monkeypatch: pytest.Mo
 
 
 def test_commands_on_a_folder_without_a_network_say_so(tmp_path: Path) -> None:
-    script = HERE / "network.py"
-    for command in (["status"], ["stop"], ["deploy"], ["restart", "orderer"]):
+    for command in (["status"], ["stop"], ["deploy"], ["restart", "orderer"], ["remove", "village"], ["approvals"]):
         finished = subprocess.run(
-            [sys.executable, script, *command, "--folder", tmp_path / "none"], capture_output=True, text=True
+            [sys.executable, "-m", "deploy.fabric.network", *command, "--folder", tmp_path / "none"],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
         )
         assert finished.returncode == 1
         assert finished.stderr.endswith("holds no network: start one first\n")
+
+
+@pytest.mark.parametrize("name", ["utility", "orderer", "channel", "run", "logs", "Village", "a/b", "../x", "1st", ""])
+def test_a_name_that_no_organisation_can_join_under(tmp_path: Path, name: str) -> None:
+    own = Organisation("M", "127.0.0.1:1", "", "", "", "", "127.0.0.1:2")
+    orderer = Orderer("127.0.0.1:3", "127.0.0.1:4", "127.0.0.1:5", "", "", "")
+    made = Description("market", "market", 1, "", "", orderer, {"utility": own, "community": own})
+    (tmp_path / "network.json").write_text(json.dumps(asdict(made)))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(NetworkError, match="is no name for an organisation that joins"):
+        Network(tmp_path).add(name)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_network_made_before_others_could_join_is_read(tmp_path: Path) -> None:
+    own = Organisation("UtilityMSP", "127.0.0.1:1", "a", "b", "c", "d", "127.0.0.1:2", "127.0.0.1:3", "market_1:aa")
+    orderer = Orderer("127.0.0.1:4", "127.0.0.1:5", "127.0.0.1:6", "e", "f", "g")
+    made = Description("market", "market", 1, "AND", "run", orderer, {"utility": own})
+    content = asdict(made)
+    del content["orderer"]["user"]
+    for member in ("standing", "user", "python"):
+        del content["organisations"]["utility"][member]
+    path = tmp_path / "network.json"
+    path.write_text(json.dumps(content))
+    assert Description.from_file(path) == made
+
+
+@pytest.mark.fabric
+@pytest.mark.parametrize("option", ["--user", "--python"])
+def test_an_organisation_that_is_not_there_has_no_user(tmp_path: Path, option: str) -> None:
+    try:
+        check_programs()
+    except NetworkError as error:
+        pytest.skip(str(error))
+    command = ["start", "--folder", str(tmp_path / "none"), option, "village=1000"]
+    finished = subprocess.run(
+        [sys.executable, "-m", "deploy.fabric.network", *command], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert finished.returncode == 1
+    assert finished.stderr == "there is no village, but orderer, utility, community\n"
+    assert not (tmp_path / "none").exists()
 
 
 def test_ports_lie_below_those_of_outgoing_connections() -> None:
@@ -115,7 +153,7 @@ def test_ports_lie_below_those_of_outgoing_connections() -> None:
 def test_processes_get_nothing_of_our_environment_that_they_do_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "hidden")
     monkeypatch.setenv("CORE_PEER_LISTENADDRESS", "0.0.0.0:7051")
-    given = network.environment({"FABRIC_CFG_PATH": "here"})
+    given = environment({"FABRIC_CFG_PATH": "here"})
     assert given["PATH"] == os.environ["PATH"]
     assert given["FABRIC_CFG_PATH"] == "here"
     assert {"SECRET_KEY", "CORE_PEER_LISTENADDRESS"}.isdisjoint(given)

@@ -19,11 +19,14 @@ def use(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(wake, "_failed_at", float("-inf"))
     opened: list[LedgerAdapter] = []
     settings.LEDGERS = {}
+    get_ledger.cache_clear()
 
     def use(backend: type[LedgerAdapter], options: dict[str, Any], alias: str = DEFAULT) -> LedgerAdapter:
         name = f"{backend.__module__}.{backend.__qualname__}"
+        if alias in settings.LEDGERS:
+            # Only then: an adapter that is forgotten is made again by whoever asks, and closed by nobody.
+            get_ledger.cache_clear()
         settings.LEDGERS = {**settings.LEDGERS, alias: {"BACKEND": name, "OPTIONS": options}}
-        get_ledger.cache_clear()
         opened.append(get_ledger(alias))
         return opened[-1]
 

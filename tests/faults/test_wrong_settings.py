@@ -22,7 +22,8 @@ from structlog.testing import capture_logs
 
 from apps.ledger.ledgers import get_ledger
 from apps.ledger.services.figures import figures
-from deploy.fabric.network import Network, make_chaincode_certificates
+from deploy.fabric.network import Network
+from deploy.fabric.packages import make_chaincode_certificates
 from energymarket import gunicorn
 from evidence.keys import SoftwareKey
 from ledger_adapters.embedded.adapter import EmbeddedLedger

@@ -14,7 +14,7 @@ from django.core.management.base import SystemCheckError
 
 from apps.ledger.checks import check_ledgers
 from apps.portal.management.commands.demo import Command as Demo
-from deploy.fabric.network import make_chaincode_certificates
+from deploy.fabric.packages import make_chaincode_certificates
 from evidence.keys import Algorithm
 from ledger_adapters.keys import KeyFolder
 
