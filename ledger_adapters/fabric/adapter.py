@@ -32,6 +32,7 @@ from ledger_adapters.fabric.gateway import (
     EvaluateError,
     EventsError,
     GatewayError,
+    IdentityFiles,
     Proposal,
     Retry,
     Signed,
@@ -112,24 +113,24 @@ class FabricLedger(LedgerAdapter):
         self,
         alias: str,
         options: Options,
-        identity: SigningIdentity,
+        identities: IdentityFiles,
         operator: Signer | None,
     ) -> None:
         super().__init__(alias)
         self.options = options
-        self.identity = identity
         self.operator = operator
         self.limits = Limits(options.commands, options.bytes)
         tls = Tls(options.tls_ca.read_bytes(), options.server_name or None)
         self.gateway = BlockingGateway(Target(options.address, tls), Deadlines(commit_status=options.wait))
         self._genesis: Genesis | None = None
-        self._prover = Prover(self.gateway, identity, options.channel, self.events)
+        self._identities = identities
+        self._prover = Prover(self.gateway, identities.current, options.channel, self.events)
 
     @classmethod
     def from_options(cls, alias: str, options: Mapping[str, Any]) -> "FabricLedger":
         chosen = Options.read(alias, options)
         try:
-            identity = SigningIdentity.from_files(chosen.msp_id, chosen.certificate, chosen.private_key)
+            identities = IdentityFiles(chosen.msp_id, chosen.certificate, chosen.private_key)
         except (ValueError, TypeError) as error:
             raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: CERTIFICATE or PRIVATE_KEY: {error}") from None
         try:
@@ -137,7 +138,12 @@ class FabricLedger(LedgerAdapter):
         except ValueError as error:
             raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: TLS_CA: {error}") from None
         operator = KeyFolder(chosen.keys).signer("operator") if chosen.operator else None
-        return cls(alias, chosen, identity, operator)
+        return cls(alias, chosen, identities, operator)
+
+    @property
+    def identity(self) -> SigningIdentity:
+        """Who acts: another one after each renewal."""
+        return self._identities.current()
 
     def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
         """As with every ledger; but each organisation must have agreed to the record first.
@@ -192,10 +198,9 @@ class FabricLedger(LedgerAdapter):
     def _check_chaincode(self) -> None:
         """Peers that have just been started and a name that nobody knows look the same to the gateway."""
         name, channel = self.options.chaincode, self.options.channel
-        arguments = [b"QueryChaincodeDefinition", QueryChaincodeDefinitionArgs(name=name).SerializeToString()]
-        proposal = Proposal.build(self.identity.identity, channel, "_lifecycle", arguments)
+        arguments = (b"QueryChaincodeDefinition", QueryChaincodeDefinitionArgs(name=name).SerializeToString())
         try:
-            self.gateway.evaluate(proposal.sign(self.identity))
+            self.gateway.evaluate(self._propose(*arguments, chaincode="_lifecycle"))
         except EvaluateError as error:
             if "is not defined" in str(error):
                 raise Misconfigured(f"CHAINCODE: there is no {name} on channel {channel}") from error
@@ -217,13 +222,14 @@ class FabricLedger(LedgerAdapter):
             return
         self._finish(self._endorse(proposal))
 
-    def _propose(self, *arguments: bytes) -> Signed[Proposal]:
-        options = self.options
-        return Proposal.build(self.identity.identity, options.channel, options.chaincode, arguments).sign(self.identity)
+    def _propose(self, *arguments: bytes | str, chaincode: str = "") -> Signed[Proposal]:
+        """Of the market's chaincode unless another is named."""
+        who, options = self.identity, self.options
+        return Proposal.build(who.identity, options.channel, chaincode or options.chaincode, arguments).sign(who)
 
     def _endorse(self, proposal: Signed[Proposal]) -> "_Endorsed":
         try:
-            return _Endorsed(proposal.message, self.gateway.endorse(proposal).sign(self.identity))
+            transaction = self.gateway.endorse(proposal)
         except EndorseError as error:
             if error.duplicate:
                 return _Endorsed(proposal.message, None)
@@ -233,6 +239,11 @@ class FabricLedger(LedgerAdapter):
             if error.chaincode_response is not None:
                 raise Rejected(str(error)) from error
             self._explain(error)
+        # A transaction is signed by whom its proposal names, though somebody else acts by now.
+        creator = self._identities.of(proposal.message.creator)
+        if creator is None:
+            raise Conflict("the identity that signed the proposal is no longer here")
+        return _Endorsed(proposal.message, transaction.sign(creator))
 
     def _finish(self, endorsed: "_Endorsed") -> None:
         if endorsed.transaction is not None:
@@ -242,10 +253,10 @@ class FabricLedger(LedgerAdapter):
                 if not error.outcome_unknown:
                     raise Rejected(str(error)) from error
                 raise OutcomeUnknown(str(error)) from error
-        proposal = endorsed.proposal
-        question = CommitStatusRequest.build(self.identity.identity, proposal.channel, proposal.transaction_id)
+        who, proposal = self.identity, endorsed.proposal
+        question = CommitStatusRequest.build(who.identity, proposal.channel, proposal.transaction_id)
         try:
-            status = self.gateway.commit_status(question.sign(self.identity))
+            status = self.gateway.commit_status(question.sign(who))
             status.raise_if_invalid()
         except CommitStatusError as error:
             raise OutcomeUnknown(str(error)) from error
@@ -280,11 +291,9 @@ class FabricLedger(LedgerAdapter):
 
     def outcome(self, transaction_id: bytes) -> tuple[Outcome, ...] | None:
         name = transaction_id.hex()
-        proposal = Proposal.build(
-            self.identity.identity, self.options.channel, "qscc", ["GetTransactionByID", self.options.channel, name]
-        )
+        question = self._propose("GetTransactionByID", self.options.channel, name, chaincode="qscc")
         try:
-            found = committed_transaction(self.gateway.evaluate(proposal.sign(self.identity)))
+            found = committed_transaction(self.gateway.evaluate(question))
         except EvaluateError as error:
             if error.chaincode_response is not None and "no such transaction ID" in error.chaincode_response[1]:
                 return None
@@ -323,9 +332,10 @@ class FabricLedger(LedgerAdapter):
             return Page((), start)
         last = min(height, first + BLOCKS_AT_ONCE) - 1
         found: list[Event] = []
-        request = BlocksRequest.build(self.identity.identity, self.options.channel, first, last)
+        who = self.identity
+        request = BlocksRequest.build(who.identity, self.options.channel, first, last)
         try:
-            with self.gateway.blocks(request.sign(self.identity)) as blocks:
+            with self.gateway.blocks(request.sign(who)) as blocks:
                 for block in blocks:
                     outcomes = outcomes_of_block(block, self.options.chaincode)
                     base = block.header.number * POSITIONS
@@ -371,9 +381,8 @@ class FabricLedger(LedgerAdapter):
 
     def _ask_system(self, chaincode: str, arguments: Sequence[str | bytes]) -> bytes:
         """A query of a chaincode that every peer brings along."""
-        proposal = Proposal.build(self.identity.identity, self.options.channel, chaincode, arguments)
         try:
-            return self.gateway.evaluate(proposal.sign(self.identity))
+            return self.gateway.evaluate(self._propose(*arguments, chaincode=chaincode))
         except EvaluateError as error:
             self._explain(error)
 

@@ -35,7 +35,9 @@ class Prover:
     The ledger itself cannot be asked: a peer finds transactions by their ids, not by what is in them.
     """
 
-    def __init__(self, gateway: BlockingGateway, identity: SigningIdentity, channel: str, events: Events) -> None:
+    def __init__(
+        self, gateway: BlockingGateway, identity: Callable[[], SigningIdentity], channel: str, events: Events
+    ) -> None:
         self._gateway = gateway
         self._identity = identity
         self._channel = channel
@@ -64,8 +66,9 @@ class Prover:
             return {id: self._applied[id] for id in ids}
 
     def _block(self, number: int) -> Any:
-        request = BlocksRequest.build(self._identity.identity, self._channel, number, number)
-        with self._gateway.blocks(request.sign(self._identity)) as blocks:
+        identity = self._identity()
+        request = BlocksRequest.build(identity.identity, self._channel, number, number)
+        with self._gateway.blocks(request.sign(identity)) as blocks:
             for block in blocks:
                 return block
         raise LedgerError(f"the peer has no block {number}, of which it gave events")

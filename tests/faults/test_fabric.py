@@ -269,10 +269,10 @@ def test_clock_that_is_wrong_holds_commands_up_and_loses_none(ledger: Open) -> N
 def proposals_at(adapter: FabricLedger, offset: timedelta) -> Iterator[None]:
     """What is proposed meanwhile has a time that is off by `offset`."""
 
-    def propose(*arguments: bytes) -> Signed[Proposal]:
+    def propose(*arguments: bytes | str, chaincode: str = "") -> Signed[Proposal]:
         made, at = adapter.options, datetime.now(UTC) + offset
-        identity = adapter.identity
-        return Proposal.build(identity.identity, made.channel, made.chaincode, arguments, time=at).sign(identity)
+        who, called = adapter.identity, chaincode or made.chaincode
+        return Proposal.build(who.identity, made.channel, called, arguments, time=at).sign(who)
 
     adapter._propose = propose  # type: ignore[method-assign]
     try:
