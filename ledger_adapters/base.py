@@ -4,6 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Self
 
 from evidence import eip712
@@ -102,6 +103,15 @@ class Health:
     time: int
 
 
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """The certificate that a setting names is good until `ends`, and from `warn` on should be renewed. Both in UTC."""
+
+    setting: str
+    ends: datetime
+    warn: datetime
+
+
 class LedgerAdapter(ABC):
     """One ledger, under its alias in `LEDGERS`. Instances are shared by the threads of a process."""
 
@@ -191,6 +201,10 @@ class LedgerAdapter(ABC):
     @abstractmethod
     def trust(self) -> Trust:
         """What proofs are checked against from now on. It must reach their readers by another way."""
+
+    def expiries(self) -> tuple[Expiry, ...]:
+        """Certificates that the way to the ledger depends on. Nothing is asked of the ledger."""
+        return ()
 
     @abstractmethod
     def health(self) -> Health:

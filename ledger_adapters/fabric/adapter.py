@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -15,7 +15,18 @@ from evidence.commands import signed_batch
 from evidence.fabric.identities import Role
 from evidence.keys import PublicKey, Signer
 from evidence.trust import FabricTrust
-from ledger_adapters.base import LANE, ChannelProof, Event, Health, Lane, LedgerAdapter, Limits, Page, Transaction
+from ledger_adapters.base import (
+    LANE,
+    ChannelProof,
+    Event,
+    Expiry,
+    Health,
+    Lane,
+    LedgerAdapter,
+    Limits,
+    Page,
+    Transaction,
+)
 from ledger_adapters.contract import Genesis, Outcome
 from ledger_adapters.exceptions import Conflict, Misconfigured, NotAgreed, OutcomeUnknown, Rejected, Transient
 from ledger_adapters.fabric.blocks import committed_transaction, outcomes_of_block
@@ -65,6 +76,7 @@ class Options:
 
     `address` is a peer's of the own organisation, `msp_id`, `certificate` and `private_key` who acts; `tls_ca` has the
     certificates that sign the peer's, `server_name` the name in it where that is not the host of the address.
+    `warn_days` before a certificate ends, somebody is told.
     """
 
     address: str
@@ -80,6 +92,7 @@ class Options:
     commands: int = 1_000
     bytes: int = 1_000_000
     wait: float = 30.0
+    warn_days: float = 30.0
 
     @classmethod
     def read(cls, alias: str, options: Mapping[str, Any]) -> Self:
@@ -87,7 +100,8 @@ class Options:
         where = f"LEDGERS[{alias!r}]['OPTIONS']"
         texts = ("ADDRESS", "CHANNEL", "CHAINCODE", "MSP_ID")
         paths = ("CERTIFICATE", "PRIVATE_KEY", "TLS_CA", "KEYS")
-        others: dict[str, Any] = {"SERVER_NAME": str, "OPERATOR": bool, "COMMANDS": int, "BYTES": int, "WAIT": float}
+        others: dict[str, Any] = {"SERVER_NAME": str, "OPERATOR": bool, "COMMANDS": int, "BYTES": int}
+        others |= {"WAIT": float, "WARN_DAYS": float}
         if surplus := set(options) - {*texts, *paths, *others}:
             raise Misconfigured(f"{where}: unknown {', '.join(sorted(surplus))}")
         for name in (*texts, *paths):
@@ -120,8 +134,10 @@ class FabricLedger(LedgerAdapter):
         self.options = options
         self.operator = operator
         self.limits = Limits(options.commands, options.bytes)
-        tls = Tls(options.tls_ca.read_bytes(), options.server_name or None)
-        self.gateway = BlockingGateway(Target(options.address, tls), Deadlines(commit_status=options.wait))
+        roots = options.tls_ca.read_bytes()
+        self._roots_end = min(each.not_valid_after_utc for each in x509.load_pem_x509_certificates(roots))
+        target = Target(options.address, Tls(roots, options.server_name or None))
+        self.gateway = BlockingGateway(target, Deadlines(commit_status=options.wait))
         self._genesis: Genesis | None = None
         self._identities = identities
         self._prover = Prover(self.gateway, identities.current, options.channel, self.events)
@@ -385,6 +401,12 @@ class FabricLedger(LedgerAdapter):
             return self.gateway.evaluate(self._propose(*arguments, chaincode=chaincode))
         except EvaluateError as error:
             self._explain(error)
+
+    def expiries(self) -> tuple[Expiry, ...]:
+        """Of several certificates in TLS_CA, the first that ends counts."""
+        ends = {"CERTIFICATE": self.identity.identity.expires, "TLS_CA": self._roots_end}
+        before = timedelta(days=self.options.warn_days)
+        return tuple(Expiry(setting, end, end - before) for setting, end in ends.items())
 
     def health(self) -> Health:
         return Health(self._height(), int(time.time()))
