@@ -54,7 +54,7 @@ def running_authority(
     if program is None:
         pytest.skip("there is no fabric-ca-server on PATH")
     certificates = folder / "tls"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     if not certificates.exists():
         make_chaincode_certificates(certificates)
     [port] = free_ports(1)
