@@ -1,6 +1,8 @@
 """Identities of a Fabric CA on a running network: they act, are renewed under way, end, and are shut out."""
 
+import os
 import secrets
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -242,13 +244,23 @@ def test_certificate_that_ends_under_way(
 
 
 def tell_channel(network: Network, crl: bytes, folder: Path) -> None:
-    """As the utility's administrator."""
+    """As the utility's administrator does."""
     block, update = folder / "config.block", folder / "update"
-    orderer = network.description.orderer
-    to = ["-c", network.description.channel, "-o", orderer.address, "--tls", "--cafile", orderer.tls_roots]
-    network._administer("utility", "channel", "fetch", "config", str(block), *to)
+    made = network.description
+    variables = {
+        "PATH": os.environ["PATH"],
+        "FABRIC_CFG_PATH": str(network.folder / "utility"),
+        "CORE_PEER_MSPCONFIGPATH": made.organisations["utility"].admin_msp,
+    }
+    to = ["-c", made.channel, "-o", made.orderer.address, "--tls", "--cafile", made.orderer.tls_roots]
+
+    def peer(*arguments: str | Path) -> None:
+        command = ["peer", "channel", *arguments, *to]
+        subprocess.run(command, env=variables, check=True, capture_output=True, timeout=60)
+
+    peer("fetch", "config", block)
     update.write_bytes(exclude(block.read_bytes(), "UtilityMSP", crl))
-    network._administer("utility", "channel", "update", "-f", str(update), *to)
+    peer("update", "-f", update)
 
 
 def is_refused(ledger: FabricLedger) -> bool:
