@@ -233,10 +233,19 @@ class FabricLedger(LedgerAdapter):
         proposal = Signed.from_bytes(Proposal, transaction.payload)
         age = time.time() - proposal.message.time.timestamp()
         if age > OLDEST_PROPOSAL:
-            if self.outcome(transaction.id) is None:
-                raise Conflict(f"the proposal is {age:.0f} s old, and its time is that of the ledger")
+            self._give_up(transaction, f"the proposal is {age:.0f} s old, and its time is that of the ledger")
             return
-        self._finish(self._endorse(proposal))
+        try:
+            self._finish(self._endorse(proposal))
+        except Misconfigured as error:
+            if proposal.message.creator == self.identity.identity.creator:
+                raise
+            self._give_up(transaction, f"who signed the proposal has been replaced since: {error}")
+
+    def _give_up(self, transaction: Transaction, reason: str) -> None:
+        """Raises `Conflict` unless the transaction is on the ledger already."""
+        if self.outcome(transaction.id) is None:
+            raise Conflict(reason)
 
     def _propose(self, *arguments: bytes | str, chaincode: str = "") -> Signed[Proposal]:
         """Of the market's chaincode unless another is named."""

@@ -11,11 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from cryptography.x509.oid import NameOID
 
 from deploy.fabric.network import Network
 from evidence.commands import Command
@@ -24,10 +19,11 @@ from ledger_adapters.contract import Code
 from ledger_adapters.exceptions import Conflict, LedgerError, Misconfigured
 from ledger_adapters.fabric.adapter import FabricLedger, Options
 from ledger_adapters.fabric.gateway import IdentityFiles, Proposal, SigningIdentity
-from ledger_adapters.fabric.identities import Authority, IdentityFolder, Issued, enrol, renew
+from ledger_adapters.fabric.identities import Authority, IdentityFolder, enrol, renew
 from ledger_adapters.fabric.identities.exclusion import exclude
 from tests.fabric.conftest import Market, anchor
 from tests.fabric.identities.conftest import BOOTSTRAP, running_authority
+from tests.fabric.issuing import issue, root_of
 from tests.fabric.test_network import eventually
 
 pytestmark = pytest.mark.fabric
@@ -46,13 +42,6 @@ class Office:
         return id
 
 
-def root_of(network: Network) -> tuple[Path, Path]:
-    """Certificate and key of the utility's own authority."""
-    folder = Path(network.description.organisations["utility"].client_certificate).parents[4] / "ca"
-    [certificate], [key] = folder.glob("*.pem"), folder.glob("*_sk")
-    return certificate, key
-
-
 @pytest.fixture(scope="module")
 def office(fabric_network: Network, hfc_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     folder = tmp_path_factory.mktemp("office")
@@ -62,27 +51,6 @@ def office(fabric_network: Network, hfc_python: Path, tmp_path_factory: pytest.T
         registrar = IdentityFolder(folder / "registrar")
         enrol(registrar, server.authority, *BOOTSTRAP)
         yield Office(server.authority, registrar.identity())
-
-
-def make_short_lived(network: Network, folder: IdentityFolder, seconds: int) -> None:
-    """A client of the utility for some seconds: Fabric CA counts in minutes."""
-    certificate, key = root_of(network)
-    issuer = x509.load_pem_x509_certificate(certificate.read_bytes())
-    signing = load_pem_private_key(key.read_bytes(), None)
-    assert isinstance(signing, ec.EllipticCurvePrivateKey)
-    own = ec.generate_private_key(ec.SECP256R1())
-    names = [(NameOID.COMMON_NAME, "for a moment"), (NameOID.ORGANIZATIONAL_UNIT_NAME, "client")]
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(*name) for name in names]))
-        .issuer_name(issuer.subject)
-        .public_key(own.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(issuer.not_valid_before_utc)
-        .not_valid_after(datetime.now(UTC) + timedelta(seconds=seconds))
-        .sign(signing, SHA256())
-    )
-    folder.write(Issued(built.public_bytes(Encoding.PEM), certificate.read_bytes()), own)
 
 
 @pytest.fixture
@@ -222,13 +190,14 @@ def test_certificate_that_ends_under_way(
     office: Office, fabric_network: Network, opened: Open, founded: Market, folder: IdentityFolder
 ) -> None:
     """The error names the setting; to enrol anew is enough to go on."""
-    make_short_lived(fabric_network, folder, 5)
+    issue(fabric_network, folder, timedelta(seconds=5))
     ledger = opened(folder)
     transaction = prepared(ledger, founded)
     ledger.submit(transaction)
     assert is_applied(ledger, transaction)
     (found, _) = ledger.expiries()
     assert found.warn < datetime.now(UTC) < found.ends
+    late = prepared(ledger, founded)
     time.sleep(found.ends.timestamp() - time.time() + 1)
     for call in (ledger.health, lambda: ledger.submit(prepared(ledger, founded)), lambda: ledger.events(0, 1)):
         with pytest.raises(Misconfigured, match=r"^CERTIFICATE: "):
@@ -241,6 +210,10 @@ def test_certificate_that_ends_under_way(
     anew = prepared(ledger, founded)
     ledger.submit(anew)
     assert is_applied(ledger, anew)
+    # What was signed by the one that ended is not held up until it is too old.
+    with pytest.raises(Conflict, match=r"has been replaced since: .* identity expired"):
+        ledger.submit(late)
+    ledger.submit(transaction)
 
 
 def tell_channel(network: Network, crl: bytes, folder: Path) -> None:
