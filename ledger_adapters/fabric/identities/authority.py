@@ -54,7 +54,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """Serial numbers of what was revoked by this call, and the list (PEM) of all that is revoked and not expired."""
+    """Serial numbers of what was revoked by this call, and the list (PEM) of all that ever was."""
 
     serials: tuple[int, ...]
     crl: bytes
@@ -141,7 +141,7 @@ class Authority:
         return _revoked(self._ask("revoke", arguments, by))
 
     def revocations(self, by: SigningIdentity) -> bytes:
-        """The list (PEM) of what is revoked and not expired."""
+        """The list (PEM) of all that was ever revoked."""
         return str(self._ask("revocations", {}, by)).encode()
 
     def identities(self, by: SigningIdentity) -> tuple[Registered, ...]:
