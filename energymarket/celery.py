@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_process_init
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "energymarket.settings.base")
@@ -18,3 +18,11 @@ app.steps["worker"].add(DjangoStructLogInitStep)
 @setup_logging.connect
 def keep_our_logging(**kwargs: Any) -> None:
     """Does nothing: that the signal has a receiver keeps Celery from replacing the logging of Django's settings."""
+
+
+@worker_process_init.connect
+def look_at_ledgers(**kwargs: Any) -> None:
+    # Django's settings are read only now.
+    from apps.ledger.services.starting import look_at_ledgers_meanwhile
+
+    look_at_ledgers_meanwhile()

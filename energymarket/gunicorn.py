@@ -1,5 +1,7 @@
 """Configuration of the web server: gunicorn -c python:energymarket.gunicorn. WEB_CONCURRENCY sets the processes."""
 
+from typing import Any
+
 from energymarket.settings.environment import read_environment
 from energymarket.settings.logs import logging_config
 
@@ -15,3 +17,10 @@ timeout = 60  # seconds without a sign of life
 graceful_timeout = 10
 logconfig_dict = logging_config(level=_environment.log_level, as_json=not _environment.debug)
 control_socket_disable = True  # it would stand in the home folder, one for all installations
+
+
+def post_worker_init(worker: Any) -> None:
+    # Not before the fork, which connections to a ledger do not outlive; and Django's settings are read only now.
+    from apps.ledger.services.starting import look_at_ledgers_meanwhile
+
+    look_at_ledgers_meanwhile()

@@ -26,11 +26,12 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class LoggedCommand:
-    """An applied command, as an embedded ledger's log holds it."""
+    """An applied command, as an embedded ledger's log holds it; `origin` is the ledger it comes from, if another."""
 
     index: int
     time: int
     envelope: bytes
+    origin: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +142,17 @@ def _dump_log(log: Log) -> dict[str, Any]:
         "kind": log.kind,
         "checkpoint": log.checkpoint,
         "path": _dump_path(log.path),
-        "commands": [
-            {
-                "index": encode_int(command.index),
-                "time": encode_int(command.time),
-                "envelope": encode_bytes(command.envelope),
-            }
-            for command in log.commands
-        ],
+        "commands": [_dump_command(command) for command in log.commands],
     }
+
+
+def _dump_command(command: LoggedCommand) -> dict[str, Any]:
+    members = {
+        "index": encode_int(command.index),
+        "time": encode_int(command.time),
+        "envelope": encode_bytes(command.envelope),
+    }
+    return {**members, "origin": encode_bytes(command.origin)} if command.origin else members
 
 
 def _dump_block(block: ProvenBlock) -> dict[str, Any]:
@@ -320,12 +323,14 @@ def _embedded_log(value: Any) -> EmbeddedLog:
     commands = []
     for i, item in enumerate(_list("ledger.commands", members["commands"])):
         at = f"ledger.commands[{i}]"
-        command = _object(at, item, "index", "time", "envelope")
+        taken_over = ("origin",) if isinstance(item, dict) and "origin" in item else ()
+        command = _object(at, item, "index", "time", "envelope", *taken_over)
         commands.append(
             LoggedCommand(
                 _int(f"{at}.index", command["index"]),
                 _int(f"{at}.time", command["time"]),
                 _any_bytes(f"{at}.envelope", command["envelope"]),
+                _bytes(f"{at}.origin", command["origin"]) if taken_over else b"",
             )
         )
     return EmbeddedLog(members["checkpoint"], _path("ledger.path", members["path"]), tuple(commands))

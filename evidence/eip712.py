@@ -36,6 +36,16 @@ class Domain:
         return keccak256(keccak256(f"EIP712Domain({members})".encode()) + content + self.ledger)
 
 
+@dataclass(frozen=True, slots=True)
+class OldDomain(Domain):
+    """The domain of a ledger that was left, of which only the separator was kept."""
+
+    kept: bytes = b""
+
+    def separator(self) -> bytes:
+        return self.kept
+
+
 def camel(name: str) -> str:
     head, *tail = name.split("_")
     return head + "".join(part.capitalize() for part in tail)

@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from evidence import canonical
 from evidence.canonical import decode_bytes, decode_int, encode_bytes, encode_int
-from evidence.eip712 import Domain
+from evidence.eip712 import Domain, OldDomain
 from evidence.fabric.identities import Organisation
 
 TRUST = "energymarket/trust/1"
@@ -18,12 +18,23 @@ class TrustError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class OldLedger:
+    """A ledger that entries were taken over from: its id, and the separator of the domain in which wallets signed."""
+
+    ledger: bytes
+    separator: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Trust(ABC):
-    """Which ledger and which market. The kinds add what proofs from such a ledger are checked against."""
+    """Which ledger and which market, and which ledgers this one took over. The kinds add what proofs from such a ledger
+    are checked against.
+    """
 
     kind: ClassVar[str]
     ledger: bytes
     market: bytes
+    old: tuple[OldLedger, ...] = field(default=(), kw_only=True)
 
     @staticmethod
     def from_bytes(text: bytes) -> "AnyTrust":
@@ -32,13 +43,18 @@ class Trust(ABC):
             members = canonical.loads(text.strip())
             if members["type"] != TRUST:
                 raise ValueError("another type of file")
-            return _KINDS[members["kind"]].read(members)
+            old = _old_ledgers(members.pop("old", []))
+            return replace(_KINDS[members["kind"]].read(members), old=old)
         except (ValueError, KeyError, TypeError) as error:
             raise TrustError(f"the trust anchors cannot be read: {error}") from None
 
     def encode(self) -> bytes:
         """The file, as canonical JSON."""
-        own = {"ledger": encode_bytes(self.ledger), "market": encode_bytes(self.market)}
+        own: dict[str, Any] = {"ledger": encode_bytes(self.ledger), "market": encode_bytes(self.market)}
+        if self.old:
+            own["old"] = [
+                {"ledger": encode_bytes(each.ledger), "separator": encode_bytes(each.separator)} for each in self.old
+            ]
         return canonical.dumps({"type": TRUST, "kind": self.kind, **own, **self._members()})
 
     @abstractmethod
@@ -48,6 +64,15 @@ class Trust(ABC):
     @property
     def wallet_domain(self) -> Domain:
         return Domain(self.ledger)
+
+    def domain_of(self, origin: bytes) -> Domain:
+        """What was signed in for a command: that of the ledger `origin` where it was taken over, else of this one.
+
+        Raises `KeyError` for a ledger that was not taken over.
+        """
+        if not origin:
+            return self.wallet_domain
+        return {each.ledger: OldDomain(each.ledger, kept=each.separator) for each in self.old}[origin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +155,18 @@ _KINDS: dict[str, type[AnyTrust]] = {kind.kind: kind for kind in (EmbeddedTrust,
 def _check_members(members: Mapping[str, Any], *names: str) -> None:
     if set(members) != {"type", "kind", *names}:
         raise ValueError(f"exactly the members type, kind, {', '.join(names)} are expected")
+
+
+def _old_ledgers(written: Any) -> tuple[OldLedger, ...]:
+    """Each once."""
+    found = []
+    for members in written:
+        if set(members) != {"ledger", "separator"}:
+            raise ValueError("an old ledger has exactly the members ledger and separator")
+        found.append(OldLedger(_sized(members["ledger"], 32), _sized(members["separator"], 32)))
+    if len({each.ledger for each in found}) != len(found):
+        raise ValueError("an old ledger is there twice")
+    return tuple(found)
 
 
 def _organisations(written: Any) -> tuple[Organisation, ...]:

@@ -2,18 +2,22 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from evidence import eip712
 from evidence.ethereum.proof import ProvenBlock
 from evidence.fabric.block import OrderedBlock
-from evidence.keys import PublicKey
+from evidence.hashing import ZERO
+from evidence.keys import PublicKey, Signer
 from evidence.merkle import Path
-from evidence.trust import Trust
-from ledger_adapters.contract import Genesis, Outcome
+from evidence.trust import OldLedger, Trust
+from ledger_adapters.contract import Genesis, Outcome, records
+from ledger_adapters.contract.records import Import
+from ledger_adapters.exceptions import Misconfigured
+from ledger_adapters.keys import KeyFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +117,34 @@ class Expiry:
 
 
 class LedgerAdapter(ABC):
-    """One ledger, under its alias in `LEDGERS`. Instances are shared by the threads of a process."""
+    """One ledger, under its alias in `LEDGERS`. Instances are shared by the threads of a process.
+
+    `operator` signs batches, None where others' commands are only relayed.
+    """
 
     limits: Limits
     # Whether a transaction takes long enough that lanes should be sent at the same time.
     is_remote = False
     # Whether the ledger is counted in blocks, rather than in entries.
     in_blocks = False
+    # The private keys in the folder `KEYS`, and how each of them is read.
+    keys: ClassVar[Mapping[str, Callable[[KeyFolder, str], object]]] = {
+        "operator": KeyFolder.signer,
+        "community": KeyFolder.signer,
+    }
 
-    def __init__(self, alias: str) -> None:
+    def __init__(self, alias: str, operator: Signer | None) -> None:
         self.alias = alias
+        self.operator = operator
+        self._genesis: Genesis | None = None
+
+    @classmethod
+    @abstractmethod
+    def check_options(cls, alias: str, options: Mapping[str, Any]) -> Hashable:
+        """Look at `OPTIONS`, and make, open and ask nothing. Returns what tells the ledger from every other.
+
+        Raises `Misconfigured`, naming the setting.
+        """
 
     @classmethod
     @abstractmethod
@@ -133,9 +155,26 @@ class LedgerAdapter(ABC):
     def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
         """Set the ledger up and write its first record. One that is there already is returned as it is."""
 
-    @abstractmethod
     def genesis(self) -> Genesis:
-        """The ledger's first record. Raises `Misconfigured` when the ledger has none yet."""
+        """The ledger's first record, read once.
+
+        Raises `Misconfigured` when the ledger has none yet, and when it is another operator's: it would refuse all that
+        is signed here, batch for batch.
+        """
+        if self._genesis is None:
+            found = self.read_genesis()
+            if self.operator is not None and self.operator.public_key != found.utility:
+                raise Misconfigured(
+                    f"KEYS: the operator's key there is {self.operator.public_key.id.hex()[:16]}, but ledger"
+                    f" {self.alias!r} was founded with {found.utility.id.hex()[:16]} as that of its utility: put the"
+                    " utility's operator.pem there, or relay others' commands only"
+                )
+            self._genesis = found
+        return self._genesis
+
+    @abstractmethod
+    def read_genesis(self) -> Genesis:
+        """The first record as the ledger has it now. Raises `Misconfigured` when it has none yet."""
 
     def wallet_domain(self) -> eip712.Domain:
         """What wallets sign in for this ledger."""
@@ -157,6 +196,13 @@ class LedgerAdapter(ABC):
         """
 
     @abstractmethod
+    def prepare_import(self, start: int, entries: Sequence[bytes], lane: Lane = LANE) -> Transaction:
+        """The same for entries of another ledger that are taken over behind `start` others, all of them or none.
+
+        Where the contract refuses them, `submit` raises `Rejected` or `outcome` raises `Conflict`.
+        """
+
+    @abstractmethod
     def submit(self, transaction: Transaction) -> None:
         """Send a prepared transaction; sending it twice does nothing more.
 
@@ -175,6 +221,23 @@ class LedgerAdapter(ABC):
     @abstractmethod
     def read(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
         """State values by key, None where there is none."""
+
+    def imported(self) -> Import | None:
+        """What was taken over from other ledgers, None where nothing was."""
+        value = self.read([Import.key()])[Import.key()]
+        return Import.decode(value) if value is not None else None
+
+    def old_ledgers(self) -> tuple[OldLedger, ...]:
+        """The ledgers that entries were taken over from, the one that was closed last first."""
+        found = self.imported()
+        ledger = found.ledger if found else ZERO
+        old = []
+        while ledger != ZERO:
+            key = records.OldLedger.key(ledger)
+            record = records.OldLedger.decode(self.read([key])[key] or b"")
+            old.append(OldLedger(ledger, record.separator))
+            ledger = record.previous
+        return tuple(old)
 
     @abstractmethod
     def events(self, start: int, limit: int, mark: bytes = b"") -> Page:

@@ -9,6 +9,10 @@ class Misconfigured(LedgerError):
     """The settings do not fit the ledger; the message names the setting."""
 
 
+class BadKeys(Misconfigured):
+    """What is in `KEYS` is not as it must be; the message names the folder or the file."""
+
+
 class NotAgreed(Misconfigured):
     """A party has not agreed to the ledger's first record yet; `digest` is its SHA-256. Founding can be tried again."""
 

@@ -2,10 +2,14 @@
 
 import os
 import stat
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Self
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -14,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from evidence.keys import Algorithm, SoftwareKey
-from ledger_adapters.exceptions import Misconfigured
+from ledger_adapters.exceptions import BadKeys
 
 
 class KeyFolder:
@@ -25,28 +29,52 @@ class KeyFolder:
 
     def signer(self, name: str) -> SoftwareKey:
         """A P-256 key that signs commands or batches."""
-        key = load_pem_private_key(self._pem(name, ec.generate_private_key(ec.SECP256R1())), password=None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise Misconfigured(f"{self.folder / name}.pem holds no P-256 key")
+        key = self._load(name, ec.generate_private_key(ec.SECP256R1()))
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+            raise BadKeys(f"{self.folder / name}.pem holds no P-256 key")
         return SoftwareKey(Algorithm.P256, key.private_numbers().private_value.to_bytes(32, "big"))
 
     def secp256k1(self, name: str) -> SoftwareKey:
         """A key of the wallets' curve: that of an account on a chain."""
-        key = load_pem_private_key(self._pem(name, ec.generate_private_key(ec.SECP256K1())), password=None)
+        key = self._load(name, ec.generate_private_key(ec.SECP256K1()))
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256K1):
-            raise Misconfigured(f"{self.folder / name}.pem holds no key on secp256k1")
+            raise BadKeys(f"{self.folder / name}.pem holds no key on secp256k1")
         return SoftwareKey(Algorithm.SECP256K1, key.private_numbers().private_value.to_bytes(32, "big"))
 
     def ed25519(self, name: str) -> Ed25519PrivateKey:
-        key = load_pem_private_key(self._pem(name, Ed25519PrivateKey.generate()), password=None)
+        key = self._load(name, Ed25519PrivateKey.generate())
         if not isinstance(key, Ed25519PrivateKey):
-            raise Misconfigured(f"{self.folder / name}.pem holds no Ed25519 key")
+            raise BadKeys(f"{self.folder / name}.pem holds no Ed25519 key")
         return key
+
+    def check(self, names: Mapping[str, Callable[[Self, str], object]]) -> None:
+        """Read the keys that are there by now; none is made. Raises `BadKeys`."""
+        try:
+            if self.folder.exists():
+                self._check_mode()
+            present = [name for name in names if (self.folder / f"{name}.pem").exists()]
+        except OSError as error:
+            raise BadKeys(f"{self.folder}: {error.strerror}") from None
+        for name in present:
+            names[name](self, name)
+
+    def _check_mode(self) -> None:
+        if not self.folder.is_dir():
+            raise BadKeys(f"{self.folder} is no folder")
+        if stat.S_IMODE(self.folder.stat().st_mode) & 0o077:
+            raise BadKeys(f"{self.folder} holds private keys, but others may open it: chmod 700")
+
+    def _load(self, name: str, new: ec.EllipticCurvePrivateKey | Ed25519PrivateKey) -> PrivateKeyTypes:
+        try:
+            return load_pem_private_key(self._pem(name, new), password=None)
+        except OSError as error:
+            raise BadKeys(f"{error.filename}: {error.strerror}") from None
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise BadKeys(f"{self.folder / name}.pem holds no private key that can be read") from None
 
     def _pem(self, name: str, new: ec.EllipticCurvePrivateKey | Ed25519PrivateKey) -> bytes:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if stat.S_IMODE(self.folder.stat().st_mode) & 0o077:
-            raise Misconfigured(f"{self.folder} holds private keys, but others may open it: chmod 700")
+        self._check_mode()
         path = self.folder / f"{name}.pem"
         draft = self.folder / f".{name}.{os.getpid()}"
         if not path.exists():

@@ -57,9 +57,12 @@ class UserFactory(ModelFactory[User]):
 
 
 class UtilityFactory(ModelFactory[Party]):
+    """On a ledger of its own that `LEDGERS` does not have."""
+
     class Meta:
         model = Party
 
+    ledger = Sequence(lambda n: f"utility-{n}")
     name = Sequence(lambda n: f"Utility {n}")
     kind = PartyKind.ORGANISATION
     role = PartyRole.UTILITY
@@ -72,6 +75,7 @@ class CustomerFactory(ModelFactory[Party]):
 
     name = Sequence(lambda n: f"Customer {n}")
     utility = SubFactory(UtilityFactory)
+    ledger = SelfAttribute("utility.ledger")
     ledger_state = LedgerState.CONFIRMED
 
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from apps.accounts.models import User
 from apps.accounts.permissions import Viewer
-from apps.ledger.exceptions import Refused
+from apps.ledger.exceptions import Declined, Refused
 from apps.ledger.messages import reason
 
 M = TypeVar("M", bound=Model)
@@ -65,11 +65,11 @@ class TenantAdmin(admin.ModelAdmin[M]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """As always; when the ledger's rules refuse what was to be saved, the page says why and nothing is stored."""
+        """As always; when a rule of the ledger or of ours forbids it, the page says why and nothing is stored."""
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
-        except Refused as error:
-            messages.error(request, reason(error.code))
+        except (Refused, Declined) as error:
+            messages.error(request, reason(error.code) if isinstance(error, Refused) else str(error))
             return HttpResponseRedirect(request.get_full_path())
 
     def formfield_for_foreignkey(

@@ -12,7 +12,10 @@ class BillingConfig(AppConfig):
         from apps.billing.consumer import CONSUMER
         from apps.billing.reconciler import RECONCILER
         from apps.ledger.consumers import register_consumer
+        from apps.ledger.intake import register_refusal
         from apps.ledger.reconcilers import register_reconciler
+        from evidence.commands.kinds import RecordInvoice
 
         register_consumer(CONSUMER)
         register_reconciler(RECONCILER)
+        register_refusal(RecordInvoice, _("Invoices are written and numbered here, without gaps."))

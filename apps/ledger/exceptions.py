@@ -9,5 +9,9 @@ class Refused(Exception):
         self.code = code
 
 
-class NotTaken(Exception):
-    """No app takes commands of this kind from outside; see `apps.ledger.intake`."""
+class Declined(Exception):
+    """A rule of this installation does not allow it; the message says why, in the reader's language."""
+
+
+class NotTaken(Declined):
+    """Commands of this kind do not come from outside; see `apps.ledger.intake`."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -22,11 +23,15 @@ def get_ledger(alias: str = DEFAULT) -> LedgerAdapter:
     except KeyError:
         raise ImproperlyConfigured(f"LEDGERS has no ledger named {alias!r}") from None
     backend: type[LedgerAdapter] = import_string(configured["BACKEND"])
-    return backend.from_options(alias, {**configured.get("OPTIONS", {}), **_options_of(configured)})
+    return backend.from_options(alias, options_of(configured))
 
 
-def _options_of(configured: Mapping[str, Any]) -> dict[str, Any]:
-    path = configured.get("OPTIONS_FILE")
+def options_of(configured: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands in `OPTIONS`, and over it what is in the file. Raises `ImproperlyConfigured`."""
+    return {**configured.get("OPTIONS", {}), **_in_file(configured.get("OPTIONS_FILE"))}
+
+
+def _in_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:

@@ -10,15 +10,27 @@ class MeteringConfig(AppConfig):
     def ready(self) -> None:
         # Consumers and reconcilers need the models, which are there only now.
         from apps.ledger.consumers import register_consumer
-        from apps.ledger.intake import register_intake, take_alone
+        from apps.ledger.intake import register_intake, register_refusal, take_alone
         from apps.ledger.reconcilers import register_reconciler
+        from apps.metering import intake
         from apps.metering.consumer import CONSUMER
         from apps.metering.reconciler import RECONCILERS
-        from evidence.commands.kinds import ChangeDeviceState, ReportDailyEnergy
+        from evidence.commands import kinds
 
         register_consumer(CONSUMER)
         for reconciler in RECONCILERS:
             register_reconciler(reconciler)
+        register_intake(kinds.RevokeDeviceKey, intake.take_revocation)
+        register_intake(kinds.TransferDevice, intake.take_transfer)
         # The database keeps nothing of its own about these.
-        register_intake(ChangeDeviceState, take_alone)
-        register_intake(ReportDailyEnergy, take_alone)
+        register_intake(kinds.ChangeDeviceState, take_alone)
+        register_intake(kinds.ReportDailyEnergy, take_alone)
+        register_refusal(
+            kinds.RegisterDevice,
+            _("The utility registers it here: the digest in the registration is over details that only it keeps."),
+        )
+        register_refusal(
+            kinds.RotateDeviceKey,
+            _("No meter box can renew its key itself yet: one with a new key is registered as a new device."),
+        )
+        register_refusal(kinds.AnchorReadings, _("Anchors are made here, from the batches that arrived."))

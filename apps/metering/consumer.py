@@ -2,8 +2,9 @@
 
 from apps.ledger.consumers import Consumer, Told
 from apps.ledger.standing import confirm, reject
+from apps.metering.intake import hear_revocation, hear_transfer
 from apps.metering.models import Anchor, Batch, Device
-from evidence.commands.kinds import AnchorReadings, RegisterDevice, RevokeDeviceKey
+from evidence.commands.kinds import AnchorReadings, RegisterDevice, RevokeDeviceKey, TransferDevice
 
 
 def _release(told: Told) -> None:
@@ -15,9 +16,23 @@ def _stay(told: Told) -> None:
     """A revocation holds here whatever the ledger says: its stream stays parked until somebody has looked."""
 
 
+def _keep(told: Told) -> None:
+    """Nothing was changed yet."""
+
+
 CONSUMER = Consumer(
     name="metering",
-    confirmed={RegisterDevice: confirm(Device), RevokeDeviceKey: _stay, AnchorReadings: confirm(Anchor)},
-    rejected={RegisterDevice: reject(Device), RevokeDeviceKey: _stay, AnchorReadings: reject(Anchor, _release)},
-    resumes=frozenset({AnchorReadings}),
+    confirmed={
+        RegisterDevice: confirm(Device),
+        RevokeDeviceKey: hear_revocation,
+        TransferDevice: hear_transfer,
+        AnchorReadings: confirm(Anchor),
+    },
+    rejected={
+        RegisterDevice: reject(Device),
+        RevokeDeviceKey: _stay,
+        TransferDevice: _keep,
+        AnchorReadings: reject(Anchor, _release),
+    },
+    resumes=frozenset({TransferDevice, AnchorReadings}),
 )

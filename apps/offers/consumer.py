@@ -1,18 +1,19 @@
 """What offers do with what the ledger says."""
 
-from django.db.models import F
+from functools import partial
 
 from apps.ledger.consumers import Consumer, Handler, Told
-from apps.ledger.standing import confirm, reject
+from apps.ledger.standing import adopted, confirm, reject
 from apps.offers.choices import OfferStatus
+from apps.offers.intake import adopt_end, adopt_publication, adopt_purchase
 from apps.offers.models import Declaration, Offer, Purchase
-from apps.offers.services import reverse_purchase
+from apps.offers.services import end_offer, give_back, reverse_purchase
 from evidence.commands.kinds import CloseOffer, CommitPurchase, DeclareSurplus, PublishOffer, WithdrawOffer
 
 
 def _unpublish(told: Told) -> None:
     for offer in Offer.objects.filter(command_id=told.id):
-        Declaration.objects.filter(pk=offer.declaration_id).update(offered_wh=F("offered_wh") - offer.energy_wh)
+        give_back(offer.declaration_id, offer.energy_wh)
         Offer.objects.filter(pk=offer.pk).update(status=OfferStatus.DRAFT, published_at=None)
 
 
@@ -22,12 +23,12 @@ def _reverse(told: Told) -> None:
 
 
 def _ended(status: OfferStatus) -> Handler:
-    """What was offered and not bought goes back to the declaration."""
-
     def handler(told: Told) -> None:
-        for offer in Offer.objects.select_for_update().filter(closing_id=told.id):
-            Declaration.objects.filter(pk=offer.declaration_id).update(offered_wh=F("offered_wh") - offer.remaining_wh)
-            Offer.objects.filter(pk=offer.pk).update(status=status)
+        offer = Offer.objects.select_for_update().filter(closing_id=told.id).first()
+        if offer is None:
+            adopted(told, partial(adopt_end, status=status))
+        elif offer.status == OfferStatus.OPEN:
+            end_offer(offer, status)
 
     return handler
 
@@ -40,8 +41,8 @@ CONSUMER = Consumer(
     name="offers",
     confirmed={
         DeclareSurplus: confirm(Declaration),
-        PublishOffer: confirm(Offer),
-        CommitPurchase: confirm(Purchase),
+        PublishOffer: confirm(Offer, adopt=adopt_publication),
+        CommitPurchase: confirm(Purchase, adopt=adopt_purchase),
         WithdrawOffer: _ended(OfferStatus.WITHDRAWN),
         CloseOffer: _ended(OfferStatus.CLOSED),
     },

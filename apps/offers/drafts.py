@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from apps.offers.choices import OfferStatus
 from apps.offers.exceptions import OfferError
 from apps.offers.models import Offer
+from apps.offers.services import check_terms
 
 
 @transaction.atomic
@@ -17,8 +18,7 @@ def change_draft(*, offer: Offer, energy_wh: int, price_micro: int, open_until: 
     draft = _lock(offer)
     if not 0 < energy_wh <= draft.declaration.available_wh:
         raise OfferError(_("Choose an amount up to the surplus that is not offered yet."))
-    if open_until <= timezone.now():
-        raise OfferError(_("The offer has to stay open for some time."))
+    check_terms(energy_wh, price_micro, open_until, timezone.now())
     draft.energy_wh, draft.price_micro, draft.open_until = energy_wh, price_micro, open_until
     draft.save(update_fields=["energy_wh", "price_micro", "open_until"])
     return draft

@@ -4,7 +4,6 @@ from typing import ClassVar
 
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Party
@@ -17,7 +16,11 @@ from market_math.money import amount
 
 
 class Declaration(OnLedger):
-    """How much of a plant's energy of a local day is there to be sold, as the utility states it."""
+    """How much of a plant's energy of a local day is there to be sold, as the utility states it.
+
+    `offered_wh` counts offers that still wait for the ledger. It passes `energy_wh` for the moment in which the ledger
+    applied another offer, sent by another way, and has yet to refuse one of ours.
+    """
 
     ledger_id = IdField(default=random_id, unique=True, editable=False)
     area = models.ForeignKey(MarketArea, on_delete=models.PROTECT, related_name="declarations")
@@ -37,7 +40,6 @@ class Declaration(OnLedger):
         ordering: ClassVar = ["-day"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["plant", "day", "mode"], name="offers_declared_once"),
-            models.CheckConstraint(condition=Q(offered_wh__lte=F("energy_wh")), name="offers_not_more_than_declared"),
         ]
 
     def __str__(self) -> str:
@@ -49,7 +51,7 @@ class Declaration(OnLedger):
 
     @property
     def available_wh(self) -> int:
-        return self.energy_wh - self.offered_wh
+        return max(0, self.energy_wh - self.offered_wh)
 
 
 class ClosedDay(models.Model):
@@ -68,7 +70,10 @@ class ClosedDay(models.Model):
 
 
 class Offer(OnLedger):
-    """A seller's offer on declared surplus: a draft first, then published for all to see."""
+    """A seller's offer on declared surplus: a draft first, then published for all to see.
+
+    `committed_wh` counts purchases as `offered_wh` of the declaration counts offers, and may pass `energy_wh` likewise.
+    """
 
     ledger_id = IdField(default=random_id, unique=True, editable=False)
     declaration = models.ForeignKey(Declaration, on_delete=models.PROTECT, related_name="offers")
@@ -85,9 +90,6 @@ class Offer(OnLedger):
         verbose_name = _("sale offer")
         verbose_name_plural = _("sale offers")
         ordering: ClassVar = ["-created_at"]
-        constraints: ClassVar = [
-            models.CheckConstraint(condition=Q(committed_wh__lte=F("energy_wh")), name="offers_not_oversold")
-        ]
 
     def __str__(self) -> str:
         return f"{self.declaration} · {self.energy_wh} Wh"
@@ -98,7 +100,7 @@ class Offer(OnLedger):
 
     @property
     def remaining_wh(self) -> int:
-        return self.energy_wh - self.committed_wh
+        return max(0, self.energy_wh - self.committed_wh)
 
 
 class Purchase(OnLedger):

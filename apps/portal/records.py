@@ -44,6 +44,9 @@ _OFFER = (Offer, Action.VIEW_MARKET, "declaration__area__utility", ("declaration
 
 SOURCES: dict[type[kinds.Fields], Source] = {
     kinds.RegisterParticipant: Source(_("Participant registered"), Party, Action.VIEW_PARTY, "utility", ("pk",)),
+    kinds.RotateParticipantKey: Source(
+        _("Signing key changed"), PartyKey, Action.VIEW_PARTY, "party__utility", ("party",)
+    ),
     kinds.RegisterPlant: Source(_("Plant registered"), Plant, Action.VIEW_METERING_POINT, "area__utility", ("owner",)),
     kinds.RegisterDevice: Source(
         _("Meter registered"), Device, Action.VIEW_METERING_POINT, "area__utility", ("owner",)

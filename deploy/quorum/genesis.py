@@ -25,9 +25,8 @@ NO_ADDRESS = "0x" + "00" * 20
 class Settings:
     """What a network is made with and keeps for ever. Times in seconds, the gas price in wei (0: gas is free).
 
-    A round in which no block is agreed on ends after `request_timeout`, each further one after twice the time, up to
-    `longest_request_timeout` (QBFT only). So a block must be made and checked within the longest, and a network that
-    lost too many validators goes on at most that much after they are back.
+    A round in which no block is agreed on ends after `request_timeout`, each further one after twice the time. There is
+    no longest time: validators that are a whole round apart meet again only because the next one is longer.
     """
 
     chain_id: int = 424_242
@@ -37,7 +36,6 @@ class Settings:
     is_permissioned: bool = False
     senders: int = 4
     request_timeout: int = 4
-    longest_request_timeout: int = 16
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def extra_data(consensus: Literal["qbft", "ibft"], validators: Sequence[str]) ->
 
 
 def _rules(settings: Settings) -> dict[str, Any]:
-    rules = {
+    return {
         "epochlength": 30_000,
         "blockperiodseconds": 1,
         "requesttimeoutseconds": settings.request_timeout,
@@ -104,6 +102,3 @@ def _rules(settings: Settings) -> dict[str, Any]:
         "ceil2Nby3Block": 0,
         "validatorcontractaddress": NO_ADDRESS,
     }
-    if settings.consensus == "qbft":
-        rules["maxRequestTimeoutSeconds"] = settings.longest_request_timeout
-    return rules

@@ -290,6 +290,38 @@ class RecordInvoice(Fields):
     corrects: Bytes32
 
 
+# Moving from one ledger to another
+
+
+@dataclass(frozen=True, slots=True)
+class OpenImport(Fields):
+    """The ledgers that entries come from, each with the separator of its EIP-712 domain: in the order in which one took
+    the other over, the one that was closed last.
+    """
+
+    KIND = 901
+    ledgers: Bytes32s
+    separators: Bytes32s
+
+
+@dataclass(frozen=True, slots=True)
+class SealImport(Fields):
+    """`count` and `head` quote the entries that were taken over, `root` is the state root that they gave."""
+
+    KIND = 902
+    count: U64
+    head: Bytes32
+    root: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLedger(Fields):
+    """`successor` is the id of the ledger on which the market goes on."""
+
+    KIND = 903
+    successor: Bytes32
+
+
 KINDS: dict[int, type[Fields]] = {
     fields.KIND: fields
     for fields in (
@@ -316,5 +348,8 @@ KINDS: dict[int, type[Fields]] = {
         ClearAuction,
         RecordSettlement,
         RecordInvoice,
+        OpenImport,
+        SealImport,
+        CloseLedger,
     )
 }

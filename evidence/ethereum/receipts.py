@@ -9,6 +9,7 @@ from evidence.ethereum import rlps
 from evidence.ethereum.rlps import EthereumError
 
 OUTCOME_TOPIC = keccak256(b"Outcome(uint8,uint64,bytes32,bytes)")
+IMPORTED_TOPIC = keccak256(b"Imported(uint8,uint64,bytes32,bytes32,bytes)")
 MEMBERS = 4  # status, gas used so far, bloom filter, logs
 LEGACY = 0xC0  # other receipts have their transaction's type before the list
 
@@ -32,15 +33,22 @@ def read_logs(receipt: bytes) -> list[Any]:
 
 
 def outcome_of(log: Any, contract: bytes) -> Outcome:
-    """The outcome that the market at `contract` logged. Raises `EthereumError`."""
+    """The outcome that the market at `contract` logged, of its own or taken over. Raises `EthereumError`."""
     if not isinstance(log, list) or len(log) != 3 or not isinstance(log[2], bytes):
         raise EthereumError("a log has an address, topics and data")
     address, topics, data = log
     if address != contract:
         raise EthereumError("the log is of another contract")
-    if not isinstance(topics, list) or len(topics) != 2 or topics[0] != OUTCOME_TOPIC:
+    if not isinstance(topics, list) or (len(topics), topics[:1]) not in ((2, [OUTCOME_TOPIC]), (3, [IMPORTED_TOPIC])):
         raise EthereumError("the log is about something else than a command")
     try:
         return Outcome.decode(data)
     except EncodingError as error:
         raise EthereumError(f"the log's data cannot be read: {error}") from None
+
+
+def origin_of(log: Any) -> bytes:
+    """The ledger that the outcome in a log was taken over from, empty for one of its own. Only after `outcome_of`."""
+    _, topics, _ = log
+    origin: bytes = topics[2] if topics[0] == IMPORTED_TOPIC else b""
+    return origin

@@ -16,6 +16,7 @@ from evidence.fabric.wire import FabricError, Message
 
 ENDORSED = 3  # the header's type of transactions that run chaincode
 EVENT = "outcomes"
+IMPORTED = "imported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,20 @@ class Outcomes(Struct):
     codes: Annotated[tuple[int, ...], ListOf(Integer(32, False), MOST_COMMANDS)]
     times: Annotated[tuple[int, ...], ListOf(Integer(64, False), MOST_COMMANDS)]
     envelopes: Annotated[tuple[bytes, ...], ListOf(DynamicBytes(), MOST_COMMANDS)]
+
+    def origin(self, index: int) -> bytes:
+        """The ledger that an outcome was taken over from, empty for one of its own."""
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedOutcomes(Outcomes):
+    """What it announces when entries of other ledgers are taken over, each with the ledger that it comes from."""
+
+    ledgers: Annotated[tuple[bytes, ...], ListOf(FixedBytes(), MOST_COMMANDS)]
+
+    def origin(self, index: int) -> bytes:
+        return self.ledgers[index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +58,16 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """What is signed in it. `event` is the one of the chaincode, empty where there is none of the market's kind."""
+    """What is signed in it. `event` is the one of the chaincode, empty where there is none of the market's kind, and
+    `is_import` whether it tells of entries that were taken over.
+    """
 
     id: str
     channel: str
     time: dt.datetime
     chaincode: str
     event: bytes
+    is_import: bool
     creation: Signed
     endorsements: tuple[Signed, ...]
 
@@ -78,6 +96,7 @@ class Transaction:
             _time(channel.message(3, "time")),
             chaincode,
             _event(action.message(2, "event"), channel.text(5), chaincode),
+            action.message(2, "event").text(3) == IMPORTED,
             Signed(Identity.decode(signer.octets(1)), signed.octets(1), signed.octets(2)),
             tuple(_endorsement(endorsed.octets(1), content) for content in endorsed.each(2)),
         )
@@ -101,10 +120,13 @@ class Transaction:
     def outcomes(self) -> Outcomes:
         """Raises `FabricError` where the chaincode announced none."""
         try:
-            outcomes = Outcomes.decode(self.event)
+            outcomes = (ImportedOutcomes if self.is_import else Outcomes).decode(self.event)
         except EncodingError as error:
             raise FabricError(f"the transaction announces no outcomes: {error}") from None
-        if not len(outcomes.ids) == len(outcomes.codes) == len(outcomes.times) == len(outcomes.envelopes):
+        lists = [outcomes.ids, outcomes.codes, outcomes.times, outcomes.envelopes]
+        if isinstance(outcomes, ImportedOutcomes):
+            lists.append(outcomes.ledgers)
+        if len({len(each) for each in lists}) != 1:
             raise FabricError("the lists of outcomes differ in length")
         return outcomes
 
@@ -124,8 +146,8 @@ def _time(timestamp: Message) -> dt.datetime:
 
 
 def _event(event: Message, transaction: str, chaincode: str) -> bytes:
-    announced = (event.text(1), event.text(2), event.text(3))
-    return event.octets(4) if announced == (chaincode, transaction, EVENT) else b""
+    is_ours = (event.text(1), event.text(2)) == (chaincode, transaction) and event.text(3) in (EVENT, IMPORTED)
+    return event.octets(4) if is_ours else b""
 
 
 def _endorsement(response: bytes, content: bytes) -> Signed:

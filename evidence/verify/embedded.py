@@ -4,7 +4,7 @@ from evidence import merkle
 from evidence.bundle import EmbeddedLog
 from evidence.checkpoint import CheckpointError, open_note, origin
 from evidence.commands import Command, CommandError
-from evidence.journal import Entry, envelope_digest
+from evidence.journal import leaf_hash
 from evidence.trust import EmbeddedTrust
 from evidence.verify.proven import Proven
 from evidence.verify.report import Check, VerificationError
@@ -22,10 +22,10 @@ def read_log(log: EmbeddedLog, trust: EmbeddedTrust) -> tuple[list[Proven], Chec
             command = Command.from_bytes(logged.envelope)
         except CommandError as error:
             raise VerificationError(place, str(error)) from None
-        proven.append(Proven(place, command, logged.index))
+        proven.append(Proven(place, command, logged.index, logged.origin))
         try:
-            entry = Entry(logged.index, logged.time, 0, command.id, envelope_digest(logged.envelope))
-            leaves.append((logged.index, entry.leaf_hash))
+            leaf = leaf_hash(logged.index, logged.time, 0, command.id, logged.envelope, logged.origin)
+            leaves.append((logged.index, leaf))
         except ValueError as error:
             raise VerificationError("ledger.path", str(error)) from None
     try:

@@ -22,12 +22,12 @@ def read_log(log: FabricLog, trust: FabricTrust) -> tuple[list[Proven], Check]:
         if numbers and block.number <= numbers[-1]:
             raise VerificationError(f"{place}.number", "the blocks are not in the channel's order, each once")
         numbers.append(block.number)
-        for at, command in _read_block(place, block, trust):
+        for at, command, origin in _read_block(place, block, trust):
             # One that was endorsed twice was valid once only, which the bundle cannot show.
             if command.id in ids:
                 raise VerificationError(at, "the command is there twice")
             ids.add(command.id)
-            proven.append(Proven(at, command, len(proven)))
+            proven.append(Proven(at, command, len(proven), origin))
     if not proven:
         raise VerificationError("ledger.blocks", "there is no command")
     return proven, Check("ledger", _text(len(proven), numbers, trust))
@@ -42,8 +42,8 @@ def _text(commands: int, numbers: list[int], trust: FabricTrust) -> str:
     )
 
 
-def _read_block(place: str, block: OrderedBlock, trust: FabricTrust) -> list[tuple[str, Command]]:
-    """The block's commands in their order, with their places in the bundle."""
+def _read_block(place: str, block: OrderedBlock, trust: FabricTrust) -> list[tuple[str, Command, bytes]]:
+    """The block's commands in their order, with their places in the bundle and the ledgers they come from."""
     if not block.outcomes or sorted(set(block.outcomes)) != list(block.outcomes):
         raise VerificationError(f"{place}.outcomes", "the outcomes are not there in the block's order, each once")
     transactions = _read_transactions(place, block)
@@ -61,7 +61,8 @@ def _read_block(place: str, block: OrderedBlock, trust: FabricTrust) -> list[tup
     found = []
     for i, shown in enumerate(block.outcomes):
         at = f"{place}.outcomes[{i}]"
-        found.append((at, _applied(at, announced[shown.transaction], shown.index)))
+        outcomes = announced[shown.transaction]
+        found.append((at, _applied(at, outcomes, shown.index), outcomes.origin(shown.index)))
     return found
 
 

@@ -4,7 +4,7 @@ from evidence.bundle import QuorumLog
 from evidence.commands import Command, CommandError
 from evidence.ethereum.headers import SealedHeader, quorum
 from evidence.ethereum.proof import ProvenBlock
-from evidence.ethereum.receipts import Outcome, outcome_of, read_logs
+from evidence.ethereum.receipts import Outcome, origin_of, outcome_of, read_logs
 from evidence.ethereum.rlps import EthereumError
 from evidence.ethereum.trie import read_items
 from evidence.trust import QuorumTrust
@@ -24,8 +24,8 @@ def read_log(log: QuorumLog, trust: QuorumTrust) -> tuple[list[Proven], Check]:
         if numbers and header.number <= numbers[-1]:
             raise VerificationError(f"{place}.header", "the blocks are not in the chain's order, each once")
         numbers.append(header.number)
-        for at, outcome in _read_outcomes(place, block, header, trust):
-            proven.append(Proven(at, _applied(at, outcome), len(proven)))
+        for at, outcome, origin in _read_outcomes(place, block, header, trust):
+            proven.append(Proven(at, _applied(at, outcome), len(proven), origin))
     if not proven:
         raise VerificationError("ledger.blocks", "there is no command")
     seals = f"at least {quorum(len(trust.validators))} of {len(trust.validators)} validators"
@@ -44,8 +44,8 @@ def _read_header(place: str, content: bytes, trust: QuorumTrust) -> SealedHeader
 
 def _read_outcomes(
     place: str, block: ProvenBlock, header: SealedHeader, trust: QuorumTrust
-) -> list[tuple[str, Outcome]]:
-    """The block's outcomes in their order, with their places in the bundle."""
+) -> list[tuple[str, Outcome, bytes]]:
+    """The block's outcomes in their order, with their places in the bundle and the ledgers they come from."""
     if not block.logs or sorted(set(block.logs)) != list(block.logs):
         raise VerificationError(f"{place}.logs", "the logs are not there in the block's order, each once")
     transactions = sorted({log.transaction for log in block.logs})
@@ -60,7 +60,7 @@ def _read_outcomes(
         if log.index >= len(logged):
             raise VerificationError(at, f"the receipt has {len(logged)} logs")
         try:
-            found.append((at, outcome_of(logged[log.index], trust.contract)))
+            found.append((at, outcome_of(logged[log.index], trust.contract), origin_of(logged[log.index])))
         except EthereumError as error:
             raise VerificationError(at, str(error)) from None
     return found

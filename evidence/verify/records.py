@@ -18,6 +18,7 @@ from evidence.commands.kinds import (
     RotateDeviceKey,
     RotateParticipantKey,
 )
+from evidence.eip712 import Domain
 from evidence.keys import Algorithm, PublicKey
 from evidence.trust import Trust
 from evidence.verify.proven import Proven
@@ -64,10 +65,10 @@ class Records:
             self._add(place, self.participants, fields.participant, (fields.role, key))
         elif isinstance(fields, RotateParticipantKey):
             role, _ = self.participant(place, fields.participant)
-            self._check_person(place, command, fields.participant)
+            self._check_person(proven, fields.participant)
             self.participants[fields.participant] = role, PublicKey(fields.algorithm, fields.x, fields.y)
         elif isinstance(fields, RegisterDevice | RotateDeviceKey | RevokeDeviceKey):
-            self._add_device(place, command, fields, entry)
+            self._add_device(proven, fields)
         elif isinstance(fields, RegisterPlant):
             self._add(place, self.plants, fields.plant, fields)
             self.entries[fields.plant] = entry
@@ -77,10 +78,10 @@ class Records:
         elif isinstance(fields, DeclareSurplus):
             self._add(place, self.declarations, fields.declaration, fields)
         elif isinstance(fields, PublishOffer):
-            self._check_person(place, command, fields.seller)
+            self._check_person(proven, fields.seller)
             self._add(place, self.offers, fields.offer, fields)
         elif isinstance(fields, CommitPurchase):
-            self._check_person(place, command, fields.buyer)
+            self._check_person(proven, fields.buyer)
             self._add(place, self.purchases, fields.purchase, fields)
         elif isinstance(fields, RecordSettlement):
             self.settlements[fields.root] = fields
@@ -92,11 +93,10 @@ class Records:
         """Role and key."""
         return known(place, self.participants, participant, "participant")
 
-    def _add_device(
-        self, place: str, command: Command, fields: RegisterDevice | RotateDeviceKey | RevokeDeviceKey, entry: int
-    ) -> None:
+    def _add_device(self, proven: Proven, fields: RegisterDevice | RotateDeviceKey | RevokeDeviceKey) -> None:
+        place, command = proven.place, proven.command
         if isinstance(fields, RevokeDeviceKey):
-            self.revoked.setdefault((fields.device, fields.key), entry)
+            self.revoked.setdefault((fields.device, fields.key), proven.entry)
             return
         key = PublicKey(fields.algorithm, fields.x, fields.y)
         if isinstance(fields, RegisterDevice):
@@ -104,7 +104,7 @@ class Records:
             self.measured[fields.device] = frozenset(fields.points)
             return
         keys = known(place, self.devices, fields.device, "device")
-        _check_signature(place, command, keys[-1], sign_digest(self.trust.ledger, command))
+        _check_signature(place, command, keys[-1], sign_digest(self._domain(proven).ledger, command))
         keys.append(key)
 
     @staticmethod
@@ -114,13 +114,19 @@ class Records:
             raise VerificationError(place, "what it registers is registered twice")
         records[key] = record
 
-    def _check_person(self, place: str, command: Command, participant: bytes) -> None:
-        _, key = self.participant(place, participant)
-        if key.algorithm == Algorithm.SECP256K1:
-            digest = wallet_digest(self.trust.wallet_domain, command)
-        else:
-            digest = sign_digest(self.trust.ledger, command)
-        _check_signature(place, command, key, digest)
+    def _check_person(self, proven: Proven, participant: bytes) -> None:
+        domain, command = self._domain(proven), proven.command
+        _, key = self.participant(proven.place, participant)
+        is_wallet = key.algorithm == Algorithm.SECP256K1
+        digest = wallet_digest(domain, command) if is_wallet else sign_digest(domain.ledger, command)
+        _check_signature(proven.place, command, key, digest)
+
+    def _domain(self, proven: Proven) -> Domain:
+        """Of the ledger for which the command was signed."""
+        try:
+            return self.trust.domain_of(proven.origin)
+        except KeyError:
+            raise VerificationError(proven.place, "it was taken over from a ledger that is not trusted") from None
 
 
 def _check_signature(place: str, command: Command, key: PublicKey, digest: bytes) -> None:

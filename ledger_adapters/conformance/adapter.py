@@ -4,6 +4,8 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
+
 from evidence.commands import Command, Fields
 from evidence.commands.kinds import AnchorReadings, RegisterParticipant
 from evidence.hashing import ZERO
@@ -11,6 +13,7 @@ from evidence.keys import Algorithm, PublicKey, SoftwareKey
 from ledger_adapters.base import Event, Lane, LedgerAdapter, Transaction
 from ledger_adapters.contract import Code, Genesis
 from ledger_adapters.contract.records import AppliedId, Participant
+from ledger_adapters.exceptions import Misconfigured
 
 DAY = 20_454
 
@@ -74,6 +77,16 @@ class AdapterConformance:
         stranger = SoftwareKey.generate().public_key
         assert bench.reopen().found(secrets.token_bytes(32), secrets.token_bytes(32), stranger) == genesis
         assert bench.ledger.read([Genesis.key()]) == {Genesis.key(): genesis.encode()}
+
+    def test_who_signs_with_another_key_than_the_utility_is_told_at_once(self, bench: Bench) -> None:
+        """Otherwise every batch would be refused, one after another."""
+        stranger, relay = bench.reopen(), bench.reopen()
+        stranger.operator, relay.operator = SoftwareKey.generate(), None
+        with pytest.raises(Misconfigured, match=r"^KEYS: "):
+            stranger.genesis()
+        with pytest.raises(Misconfigured, match=r"^KEYS: "):
+            stranger.prepare([bench.command(anchor()).envelope.encode()])
+        assert relay.genesis() == bench.ledger.genesis()
 
     def test_a_batch_is_applied_and_its_outcomes_are_known_by_its_id(self, bench: Bench) -> None:
         first, second = bench.command(anchor()), bench.command(participant())

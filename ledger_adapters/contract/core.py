@@ -8,25 +8,29 @@ from evidence import eip712
 from evidence.abi import EncodingError
 from evidence.commands import Batch, Command, batch_digest, parse, sign_digest, wallet_digest
 from evidence.hashing import ZERO
-from ledger_adapters.contract import auctions, metering, offers, registry, settlement
+from ledger_adapters.contract import auctions, metering, moving, offers, registry, settlement
 from ledger_adapters.contract.errors import Code, ContractError
 from ledger_adapters.contract.kind import Context, Kind, Signatory, View, require
 from ledger_adapters.contract.records import AppliedId, Domain, Genesis
 
 RULES: dict[int, Kind[Any]] = {
     kind.fields.KIND: kind
-    for kind in (*registry.KINDS, *metering.KINDS, *offers.KINDS, *auctions.KINDS, *settlement.KINDS)
+    for kind in (*registry.KINDS, *metering.KINDS, *offers.KINDS, *auctions.KINDS, *settlement.KINDS, *moving.KINDS)
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one command. `time` is the ledger time at which it took place; for a known id, the first time."""
+    """What became of one command. `time` is the ledger time at which it took place; for a known id, the first time.
+
+    `origin` is the id of the ledger that an imported entry comes from, empty for what took place here.
+    """
 
     id: bytes
     code: Code
     time: int
     envelope: bytes = field(repr=False)
+    origin: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +57,18 @@ def domain_of(command: Command) -> bytes:
 
 def prepare(batch: Batch) -> Prepared:
     commands = tuple(parse(envelope) for envelope in batch.envelopes)
-    reads = {Genesis.key()}
+    reads = {Genesis.key(), *moving.GATE}
     for command in commands:
         if command is not None:
-            kind = RULES[command.fields.KIND]
-            reads |= {AppliedId.key(command.id), kind.domain(command.fields), *kind.reads(command.fields)}
-            if command.after != ZERO:
-                reads.add(AppliedId.key(command.after))
+            reads |= reads_of(command)
     return Prepared(batch, commands, frozenset(reads))
+
+
+def reads_of(command: Command) -> set[bytes]:
+    """Every state key that one command can look at."""
+    kind = RULES[command.fields.KIND]
+    reads = {AppliedId.key(command.id), kind.domain(command.fields), *kind.reads(command.fields)}
+    return reads | {AppliedId.key(command.after)} if command.after != ZERO else reads
 
 
 def apply_batch(
@@ -71,7 +79,7 @@ def apply_batch(
     A rejected command leaves no trace in the writes. Bytes that are no command are rejected under the id zero.
     `domain` is what wallets sign in, where that is more than the ledger's id.
     """
-    genesis = _genesis(values)
+    genesis = genesis_of(values)
     digest = batch_digest(genesis.ledger, prepared.commands)
     by_utility = genesis.utility.verifies(digest, prepared.batch.signature)
     return _apply_all(prepared, values, genesis, domain or eip712.Domain(genesis.ledger), by_utility, now)
@@ -81,11 +89,11 @@ def preview(
     prepared: Prepared, values: Mapping[bytes, bytes | None], now: int, domain: eip712.Domain | None = None
 ) -> Result:
     """What `apply_batch` would do if the operator signed the batch."""
-    genesis = _genesis(values)
+    genesis = genesis_of(values)
     return _apply_all(prepared, values, genesis, domain or eip712.Domain(genesis.ledger), True, now)
 
 
-def _genesis(values: Mapping[bytes, bytes | None]) -> Genesis:
+def genesis_of(values: Mapping[bytes, bytes | None]) -> Genesis:
     raw = values[Genesis.key()]
     if raw is None:
         raise ValueError("the ledger has no genesis record")
@@ -108,7 +116,7 @@ def _apply_all(
             outcomes.append(Outcome(ZERO, Code.BAD_ENCODING, now, envelope))
             continue
         view = View(overlay)
-        code, time = _apply(command, view, genesis, domain, by_utility, now)
+        code, time = apply_one(command, view, genesis.market, domain, by_utility, now)
         outcomes.append(Outcome(command.id, code, time, envelope))
         if code is Code.APPLIED:
             overlay.update(view.writes)
@@ -116,10 +124,17 @@ def _apply_all(
     return Result(writes, tuple(outcomes))
 
 
-def _apply(
-    command: Command, view: View, genesis: Genesis, domain: eip712.Domain, by_utility: bool, now: int
+def apply_one(
+    command: Command,
+    view: View,
+    market: bytes,
+    domain: eip712.Domain,
+    by_utility: bool,
+    now: int,
+    is_imported: bool = False,
 ) -> tuple[Code, int]:
-    if command.market != genesis.market:
+    """The outcome of one command and its time. `domain` is that of the ledger for which it was signed."""
+    if command.market != market:
         return Code.WRONG_MARKET, now
     known = view.find(AppliedId, command.id)
     if known is not None:
@@ -129,6 +144,8 @@ def _apply(
     last = view.at(Domain, conflicts)
     time = max(now, last.time) if last else now
     try:
+        if not is_imported:
+            moving.check_gate(command.fields, view)
         _check(command, kind, view, domain, by_utility, time)
     except ContractError as error:
         return error.code, time

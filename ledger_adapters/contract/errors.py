@@ -81,6 +81,15 @@ class Code(IntEnum):
     ALREADY_CLEARED = 94
     OTHER_ORDERS = 95
 
+    # Moving from one ledger to another
+    IMPORT_OPEN = 100
+    LEDGER_CLOSED = 101
+    IMPORT_NOT_OPEN = 102
+    IMPORT_OVER = 103
+    OTHER_ENTRIES = 104
+    BAD_OLD_LEDGERS = 105
+    OTHER_OUTCOME = 106
+
     @property
     def is_success(self) -> bool:
         return self in (Code.APPLIED, Code.ALREADY_APPLIED)

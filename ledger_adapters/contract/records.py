@@ -278,3 +278,43 @@ class Order(Record):
     bidder: Bytes32
     commitment: Bytes32
     number: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Import(Record):
+    """What this ledger took over from others: `head` and `count` stand for their entries, in their order.
+
+    There is one at most. `ledger` is the one that was closed for it, `root` the state root that the entries gave;
+    that and `sealed_at` are zero until sealing.
+    """
+
+    TABLE = 16
+    ledger: Bytes32
+    count: U64
+    head: Bytes32
+    sealed_at: U64
+    root: Bytes32
+
+    @property
+    def is_open(self) -> bool:
+        return not self.sealed_at
+
+
+@dataclass(frozen=True, slots=True)
+class OldLedger(Record):
+    """Keyed by the id of a ledger that entries come from; `separator` is that of its EIP-712 domain, and `previous` the
+    ledger that it had taken over itself, or zero.
+    """
+
+    TABLE = 17
+    previous: Bytes32
+    separator: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Closing(Record):
+    """There is one at most: what comes is on the ledger `successor`."""
+
+    TABLE = 18
+    successor: Bytes32
+    time: U64

@@ -17,18 +17,19 @@ from ledger_adapters.exceptions import OutcomeUnknown, Transient
 TIMEOUT = 5.0  # seconds to wait for a connection
 
 _FROM = (
-    "SELECT position, time, code, transaction, id, envelope FROM entry WHERE position >= %s ORDER BY position LIMIT %s"
+    "SELECT position, time, code, transaction, id, envelope, origin FROM entry"
+    " WHERE position >= %s ORDER BY position LIMIT %s"
 )
 _APPLIED = (
-    "SELECT position, time, code, transaction, id, envelope FROM entry"
+    "SELECT position, time, code, transaction, id, envelope, origin FROM entry"
     " WHERE id = ANY(%s) AND code = 0 ORDER BY position"
 )
-_COPY = "COPY entry (position, time, code, transaction, id, envelope) FROM STDIN (FORMAT BINARY)"
+_COPY = "COPY entry (position, time, code, transaction, id, envelope, origin) FROM STDIN (FORMAT BINARY)"
 
 
-def _event(row: tuple[int, int, int, bytes, bytes, bytes]) -> Event:
-    position, time, code, transaction, command, envelope = row
-    return Event(position, transaction, Outcome(command, Code(code), time, envelope))
+def _event(row: tuple[int, int, int, bytes, bytes, bytes, bytes]) -> Event:
+    position, time, code, transaction, command, envelope, origin = row
+    return Event(position, transaction, Outcome(command, Code(code), time, envelope, origin))
 
 
 class Session:
@@ -85,12 +86,11 @@ class Session:
 
     def write_events(self, events: Sequence[Event]) -> None:
         with self._connection.cursor().copy(_COPY) as copy:
-            copy.set_types(["int8", "int8", "int4", "bytea", "bytea", "bytea"])
+            copy.set_types(["int8", "int8", "int4", "bytea", "bytea", "bytea", "bytea"])
             for event in events:
                 outcome = event.outcome
-                copy.write_row(
-                    (event.position, outcome.time, int(outcome.code), event.transaction, outcome.id, outcome.envelope)
-                )
+                place = event.position, outcome.time, int(outcome.code), event.transaction
+                copy.write_row((*place, outcome.id, outcome.envelope, outcome.origin))
 
     def write_transaction(self, transaction: bytes, outcomes: bytes) -> None:
         query = "INSERT INTO transaction (id, outcomes) VALUES (%s, %s)"

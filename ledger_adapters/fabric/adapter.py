@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from fabric_protos.peer.lifecycle.lifecycle_pb2 import QueryChaincodeDefinitionA
 
 from evidence.commands import signed_batch
 from evidence.fabric.identities import Role
+from evidence.imports import signed_import
 from evidence.keys import PublicKey, Signer
 from evidence.trust import FabricTrust
 from ledger_adapters.base import (
@@ -130,20 +131,29 @@ class FabricLedger(LedgerAdapter):
         identities: IdentityFiles,
         operator: Signer | None,
     ) -> None:
-        super().__init__(alias)
+        super().__init__(alias, operator)
         self.options = options
-        self.operator = operator
         self.limits = Limits(options.commands, options.bytes)
         roots = options.tls_ca.read_bytes()
         self._roots_end = min(each.not_valid_after_utc for each in x509.load_pem_x509_certificates(roots))
         target = Target(options.address, Tls(roots, options.server_name or None))
         self.gateway = BlockingGateway(target, Deadlines(commit_status=options.wait))
-        self._genesis: Genesis | None = None
         self._identities = identities
         self._prover = Prover(self.gateway, identities.current, options.channel, self.events)
 
     @classmethod
+    def check_options(cls, alias: str, options: Mapping[str, Any]) -> Hashable:
+        chosen, _identities = cls._read(alias, options)
+        return chosen.address, chosen.channel, chosen.chaincode
+
+    @classmethod
     def from_options(cls, alias: str, options: Mapping[str, Any]) -> "FabricLedger":
+        chosen, identities = cls._read(alias, options)
+        operator = KeyFolder(chosen.keys).signer("operator") if chosen.operator else None
+        return cls(alias, chosen, identities, operator)
+
+    @staticmethod
+    def _read(alias: str, options: Mapping[str, Any]) -> tuple[Options, IdentityFiles]:
         chosen = Options.read(alias, options)
         try:
             identities = IdentityFiles(chosen.msp_id, chosen.certificate, chosen.private_key)
@@ -153,8 +163,7 @@ class FabricLedger(LedgerAdapter):
             x509.load_pem_x509_certificates(chosen.tls_ca.read_bytes())
         except ValueError as error:
             raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: TLS_CA: {error}") from None
-        operator = KeyFolder(chosen.keys).signer("operator") if chosen.operator else None
-        return cls(alias, chosen, identities, operator)
+        return chosen, identities
 
     @property
     def identity(self) -> SigningIdentity:
@@ -167,10 +176,12 @@ class FabricLedger(LedgerAdapter):
         Until then it stays as a draft beside the keys, which further calls go on with. Raises `NotAgreed`.
         """
         try:
-            return self.genesis()
+            self.read_genesis()
         except Misconfigured:
             if self.operator is None:
                 raise
+        else:
+            return self.genesis()
         genesis = Genesis.of(ledger, market, self.operator.public_key, community)
         record = self._draft(genesis)
         try:
@@ -198,18 +209,16 @@ class FabricLedger(LedgerAdapter):
                 raise Misconfigured(f"KEYS: {path} was written with other keys: remove it") from None
         return path.read_bytes()
 
-    def genesis(self) -> Genesis:
-        if self._genesis is None:
-            if (end := self.identity.identity.expires) <= datetime.now(UTC):
-                raise Misconfigured(f"CERTIFICATE: expired on {end.isoformat()}")
-            try:
-                self._genesis = Genesis.decode(self._evaluate(b"genesis"))
-            except _Refused as refusal:
-                raise Misconfigured(f"ledger {self.alias!r}: {refusal}: run `manage.py ledger init`") from None
-            except Transient:
-                self._check_chaincode()
-                raise
-        return self._genesis
+    def read_genesis(self) -> Genesis:
+        if (end := self.identity.identity.expires) <= datetime.now(UTC):
+            raise Misconfigured(f"CERTIFICATE: expired on {end.isoformat()}")
+        try:
+            return Genesis.decode(self._evaluate(b"genesis"))
+        except _Refused as refusal:
+            raise Misconfigured(f"ledger {self.alias!r}: {refusal}: run `manage.py ledger init`") from None
+        except Transient:
+            self._check_chaincode()
+            raise
 
     def _check_chaincode(self) -> None:
         """Peers that have just been started and a name that nobody knows look the same to the gateway."""
@@ -226,6 +235,13 @@ class FabricLedger(LedgerAdapter):
     def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
         batch = signed_batch(self.genesis().ledger, envelopes, self.operator)
         proposal = self._propose(b"submit", batch.encode())
+        return Transaction(bytes.fromhex(proposal.message.transaction_id), proposal.to_bytes())
+
+    def prepare_import(self, start: int, entries: Sequence[bytes], lane: Lane = LANE) -> Transaction:
+        if self.operator is None:
+            raise Misconfigured("OPERATOR: whoever only relays cannot take entries over")
+        batch = signed_import(self.genesis().ledger, start, entries, self.operator)
+        proposal = self._propose(b"import", batch.encode())
         return Transaction(bytes.fromhex(proposal.message.transaction_id), proposal.to_bytes())
 
     def submit(self, transaction: Transaction) -> None:
@@ -402,6 +418,7 @@ class FabricLedger(LedgerAdapter):
             options.chaincode,
             tuple(members[name] for name in sorted(names)),
             tuple(orderers[name] for name in sorted(orderers)),
+            old=self.old_ledgers(),
         )
 
     def _ask_system(self, chaincode: str, arguments: Sequence[str | bytes]) -> bytes:

@@ -13,7 +13,7 @@ from fabric_protos.peer import (
 )
 
 from ledger_adapters.contract import Outcome
-from ledger_adapters.fabric.chaincode.messages import EVENT, OutcomesEvent
+from ledger_adapters.fabric.chaincode.messages import ANNOUNCED
 
 # The index of the validity flags among a block's metadata, and the flag of a valid transaction.
 _FLAGS = common_pb2.BlockMetadataIndex.TRANSACTIONS_FILTER
@@ -46,9 +46,10 @@ def outcomes_of_block(block: Any, chaincode: str) -> Iterator[tuple[bytes, Outco
         if header.type != common_pb2.HeaderType.ENDORSER_TRANSACTION:
             continue
         event = chaincode_event_pb2.ChaincodeEvent.FromString(_action(payload).events)
-        if (event.chaincode_id, event.event_name) == (chaincode, EVENT):
+        announced = ANNOUNCED.get(event.event_name)
+        if announced is not None and event.chaincode_id == chaincode:
             transaction = bytes.fromhex(header.tx_id)
-            for outcome in OutcomesEvent.decode(event.payload).outcomes:
+            for outcome in announced.decode(event.payload).outcomes:
                 yield transaction, outcome
 
 

@@ -1,11 +1,12 @@
 """Quorum, or any other chain with an EVM, as a ledger."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+from eth_abi.abi import decode
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_typing import ChecksumAddress
@@ -24,6 +25,7 @@ from web3.types import FilterParams, TxData, TxParams, TxReceipt
 
 from evidence import eip712
 from evidence.commands import signed_batch
+from evidence.imports import signed_import
 from evidence.keys import PublicKey, Signer
 from evidence.trust import QuorumTrust
 from ledger_adapters.base import LANE, ChainProof, Event, Health, Lane, LedgerAdapter, Limits, Page, Transaction
@@ -122,11 +124,14 @@ class QuorumLedger(LedgerAdapter):
 
     is_remote = True
     in_blocks = True
+    keys: ClassVar = {
+        **LedgerAdapter.keys,
+        **{f"sender-{number}": KeyFolder.secp256k1 for number in range(SENDERS)},
+    }
 
     def __init__(self, alias: str, options: Options, operator: Signer | None, senders: Sequence[LocalAccount]) -> None:
-        super().__init__(alias)
+        super().__init__(alias, operator)
         self.options = options
-        self.operator = operator
         self.senders = list(senders)
         size = options.transaction_bytes - BYTES_OF_CALL
         by_gas = (options.block_gas - GAS_OF_BATCH) // options.gas_per_command
@@ -134,8 +139,12 @@ class QuorumLedger(LedgerAdapter):
         self.w3 = Web3(Nodes(options.rpc, options.access))
         self.w3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
         self._market: Market | None = None
-        self._genesis: Genesis | None = None
         self._range = 1_000
+
+    @classmethod
+    def check_options(cls, alias: str, options: Mapping[str, Any]) -> Hashable:
+        chosen = Options.read(alias, options)
+        return chosen.chain_id, chosen.contract.lower() or chosen.deployment
 
     @classmethod
     def from_options(cls, alias: str, options: Mapping[str, Any]) -> "QuorumLedger":
@@ -193,16 +202,14 @@ class QuorumLedger(LedgerAdapter):
         if found != self.options.chain_id:
             raise Misconfigured(f"CHAIN_ID: the node is on chain {found}, not on {self.options.chain_id}")
 
-    def genesis(self) -> Genesis:
-        if self._genesis is None:
-            try:
-                value = self.read([Genesis.key()])[Genesis.key()]
-            except (ContractLogicError, BadFunctionCallOutput) as error:
-                raise Misconfigured(f"CONTRACT: what is at {self.market.address} is no market") from error
-            if value is None:
-                raise Misconfigured(f"CONTRACT: there is no market at {self.market.address}")
-            self._genesis = Genesis.decode(value)
-        return self._genesis
+    def read_genesis(self) -> Genesis:
+        try:
+            value = self.read([Genesis.key()])[Genesis.key()]
+        except (ContractLogicError, BadFunctionCallOutput) as error:
+            raise Misconfigured(f"CONTRACT: what is at {self.market.address} is no market") from error
+        if value is None:
+            raise Misconfigured(f"CONTRACT: there is no market at {self.market.address}")
+        return Genesis.decode(value)
 
     def wallet_domain(self) -> eip712.Domain:
         contract = bytes.fromhex(self.market.address.removeprefix("0x"))
@@ -212,10 +219,18 @@ class QuorumLedger(LedgerAdapter):
 
     def prepare(self, envelopes: Sequence[bytes], lane: Lane = LANE) -> Transaction:
         batch = signed_batch(self.genesis().ledger, envelopes, self.operator)
+        return self._transaction(self.market.call_data(batch), len(envelopes), lane)
+
+    def prepare_import(self, start: int, entries: Sequence[bytes], lane: Lane = LANE) -> Transaction:
+        if self.operator is None:
+            raise Misconfigured("OPERATOR: whoever only relays cannot take entries over")
+        batch = signed_import(self.genesis().ledger, start, entries, self.operator)
+        return self._transaction(self.market.import_data(batch), len(entries), lane)
+
+    def _transaction(self, data: HexBytes, commands: int, lane: Lane) -> Transaction:
         sender = self.senders[lane.number % len(self.senders)]
-        gas = GAS_OF_BATCH + len(envelopes) * self.options.gas_per_command
-        call: TxParams = {"to": self.market.address, "data": self.market.call_data(batch)}
-        raw = self._sign(sender, self._nonce(sender, lane), gas, call)
+        gas = GAS_OF_BATCH + commands * self.options.gas_per_command
+        raw = self._sign(sender, self._nonce(sender, lane), gas, {"to": self.market.address, "data": data})
         return Transaction(bytes(Web3.keccak(raw)), bytes(raw))
 
     def _nonce(self, sender: LocalAccount, lane: Lane) -> int:
@@ -366,7 +381,7 @@ class QuorumLedger(LedgerAdapter):
         """The outcomes of some blocks. The range that is asked for at once adapts to what the node likes to answer."""
         wanted: FilterParams = {
             "address": self.market.address,
-            "topics": [self.market.topic],
+            "topics": [self.market.topics],
             "fromBlock": first,
             "toBlock": last,
         }
@@ -393,7 +408,9 @@ class QuorumLedger(LedgerAdapter):
     def trust(self) -> QuorumTrust:
         genesis = self.genesis()
         contract = bytes.fromhex(self.market.address.removeprefix("0x"))
-        return QuorumTrust(genesis.ledger, genesis.market, self.options.chain_id, contract, proofs.validators(self.w3))
+        validators = proofs.validators(self.w3)
+        chain = self.options.chain_id
+        return QuorumTrust(genesis.ledger, genesis.market, chain, contract, validators, old=self.old_ledgers())
 
     def health(self) -> Health:
         block = self.w3.eth.get_block("latest")
@@ -401,10 +418,13 @@ class QuorumLedger(LedgerAdapter):
 
 
 def _error_name(error: ContractLogicError) -> str:
-    """The market's name for its own error, empty for any other."""
+    """The market's name for its own error with what it says, empty for any other."""
     for entry in artefact("IMarket")["abi"]:
         if entry["type"] == "error":
-            selector = function_signature_to_4byte_selector(abi_to_signature(entry))
-            if str(error.data).startswith("0x" + selector.hex()):
-                return str(entry["name"])
+            selector = "0x" + function_signature_to_4byte_selector(abi_to_signature(entry)).hex()
+            if str(error.data).startswith(selector):
+                data = bytes.fromhex(str(error.data).removeprefix(selector))
+                values = decode([value["type"] for value in entry["inputs"]], data)
+                told = [f"{value['name']} {told}" for value, told in zip(entry["inputs"], values, strict=True)]
+                return " ".join([entry["name"], *told])
     return ""

@@ -16,6 +16,7 @@ from web3.types import LogReceipt, TxParams, TxReceipt
 
 from evidence.commands import Batch, parse
 from evidence.hashing import ZERO
+from evidence.imports import ImportBatch
 from ledger_adapters.contract import Code, Genesis, Outcome
 from ledger_adapters.contract.records import AppliedId
 
@@ -30,6 +31,7 @@ MODULES = {
     4: "Auctions",
     6: "Settlement",
     7: "Settlement",
+    9: "Moving",
 }
 KEYS_AT_ONCE = 400
 
@@ -59,6 +61,8 @@ class Market:
         self.address = address
         self._contract: Contract = w3.eth.contract(address=address, abi=artefact("IMarket")["abi"])
         self.topic = HexBytes(self._contract.events.Outcome().topic)
+        self.imported_topic = HexBytes(self._contract.events.Imported().topic)
+        self.topics = [self.topic, self.imported_topic]
 
     def read(self, keys: Collection[bytes]) -> dict[bytes, bytes | None]:
         """State values by key, None where there is none; all of the same block."""
@@ -75,19 +79,29 @@ class Market:
         """What a transaction carries to have a batch applied."""
         return HexBytes(self._contract.encode_abi("submit", [list(batch.envelopes), batch.signature]))
 
-    def batch_of(self, call_data: bytes) -> Batch:
-        _, arguments = self._contract.decode_function_input(HexBytes(call_data))
-        return Batch(tuple(arguments["envelopes"]), arguments["signature"])
+    def import_data(self, batch: ImportBatch) -> HexBytes:
+        """The same to have entries of another ledger taken over."""
+        return HexBytes(self._contract.encode_abi("importEntries", [batch.start, list(batch.entries), batch.signature]))
+
+    def batch_of(self, call_data: bytes) -> Batch | None:
+        """The batch that a transaction applies, None where it takes entries over."""
+        called, arguments = self._contract.decode_function_input(HexBytes(call_data))
+        return Batch(tuple(arguments["envelopes"]), arguments["signature"]) if called.fn_name == "submit" else None
 
     def logged(self, log: LogReceipt) -> Logged:
         code, at, envelope = decode(("uint8", "uint64", "bytes"), log["data"])
-        outcome = Outcome(bytes(log["topics"][1]), Code(code), at, envelope)
+        origin = bytes(log["topics"][2]) if log["topics"][0] == self.imported_topic else b""
+        outcome = Outcome(bytes(log["topics"][1]), Code(code), at, envelope, origin)
         return Logged(log["blockNumber"], log["logIndex"], bytes(log["transactionHash"]), outcome)
 
-    def outcomes(self, batch: Batch, receipt: TxReceipt) -> tuple[Outcome, ...]:
-        """What became of each command: events stand in their order, one without an event was applied before."""
-        logs = [log for log in receipt["logs"] if log["address"] == self.address and log["topics"][0] == self.topic]
+    def outcomes(self, batch: Batch | None, receipt: TxReceipt) -> tuple[Outcome, ...]:
+        """What became of each command: events stand in their order, one without an event was applied before. Entries
+        that were taken over, without a batch, have an event each.
+        """
+        logs = [log for log in receipt["logs"] if log["address"] == self.address and log["topics"][0] in self.topics]
         events = [self.logged(log).outcome for log in logs]
+        if batch is None:
+            return tuple(events)
         commands = [parse(envelope) for envelope in batch.envelopes]
         ids = [command.id if command else ZERO for command in commands]
         known = self.read([AppliedId.key(name) for name in ids]) if len(events) < len(ids) else {}

@@ -70,7 +70,7 @@ def _logs(market: Market, ids: Sequence[bytes], first: int, last: int) -> list[L
     """All outcomes of some commands. What is too much for a node at once is asked for in halves."""
     wanted: FilterParams = {
         "address": market.address,
-        "topics": [market.topic, [HexBytes(name) for name in ids]],
+        "topics": [market.topics, [HexBytes(name) for name in ids]],
         "fromBlock": first,
         "toBlock": last,
     }

@@ -11,7 +11,7 @@ from evidence.hashing import ZERO
 from evidence.keys import SoftwareKey
 from ledger_adapters.contract import Code, domain_of
 from ledger_adapters.contract.records import AppliedId, Domain
-from tests.vectors.contract_cases import COMMIT, PUBLISH, SUCCEEDING, cases, of
+from tests.vectors.contract_cases import COMMIT, PUBLISH, SUCCEEDING, cases, of, state_for
 from tests.vectors.market import ALICE, BOB, NOW, UTILITY, WORLD, Market, batch, command, ident, run, sign
 
 COMMANDS = [sent for case in cases() for sent in case.commands if isinstance(sent, Command)]
@@ -70,7 +70,7 @@ def test_the_time_of_a_domain_never_runs_backwards(sent: list[tuple[Command, int
 @pytest.mark.parametrize("fields", [fields for fields, _ in SUCCEEDING], ids=lambda f: type(f).__name__)
 def test_a_known_id_is_answered_without_a_look_at_anything_else(fields: Fields) -> None:
     good = of(fields)
-    market = Market(dict(WORLD))
+    market = Market(dict(state_for(fields)))
     assert market.code(good) is Code.APPLIED
     market.now += 5
     again = replace(good, after=ident("never applied"), valid_until=1, signatures=())

@@ -51,6 +51,9 @@ FROZEN = {
     601: "RecordSettlement(bytes32 area,uint32 day,uint32 version,uint32 count,bytes32 root,bytes32 previous,"
     "uint64 produced,uint64 consumed,uint64 allocated,uint64 fedIn,uint64 supplied)",
     701: "RecordInvoice(bytes32 issuer,bytes32 series,uint64 number,bytes32 document,bytes32 corrects)",
+    901: "OpenImport(bytes32[] ledgers,bytes32[] separators)",
+    902: "SealImport(uint64 count,bytes32 head,bytes32 root)",
+    903: "CloseLedger(bytes32 successor)",
 }
 ENVELOPE = (
     "uint8", "uint32", "bytes32", "bytes32", "bytes", "bytes32", "uint64", "bytes32[]", "bytes32[]", "bytes32[]",

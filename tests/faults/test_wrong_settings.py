@@ -1,5 +1,6 @@
 """A setting that does not fit the ledger is one clear error at start, which names it."""
 
+import re
 import secrets
 import ssl
 import threading
@@ -12,21 +13,34 @@ from typing import Any
 
 import httpx
 import pytest
+from celery.signals import worker_process_init
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from django.test import Client
+from structlog.testing import capture_logs
 
+from apps.ledger.ledgers import get_ledger
+from apps.ledger.services.figures import figures
 from deploy.fabric.network import Network, make_chaincode_certificates
+from energymarket import gunicorn
 from evidence.keys import SoftwareKey
+from ledger_adapters.embedded.adapter import EmbeddedLedger
+from ledger_adapters.embedded.postgres import PostgresStore
 from ledger_adapters.exceptions import Misconfigured
 from ledger_adapters.fabric.adapter import FabricLedger
 from ledger_adapters.quorum.adapter import QuorumLedger
+from tests.adapters.embedded import postgres_store
 from tests.evm import EvmNode, evm_node
 from tests.faults.test_fabric import keys, network
+from tests.ledger.support import database_url
 
-__all__ = ["evm_node", "keys", "network"]
+__all__ = ["evm_node", "keys", "network", "postgres_store"]
 
 TOKEN = "a token that the node knows"
+OTHER_KEY = (
+    r"^KEYS: the operator's key there is [0-9a-f]{16}, but ledger 'test' was founded with [0-9a-f]{16} as that of"
+)
 NOBODY = "0x00000000000000000000000000000000000000ff"
 
 
@@ -88,6 +102,14 @@ def on_evm(evm_node: EvmNode, tmp_path: Path) -> dict[str, Any]:
     return {**fitting, "other contract": core}
 
 
+def gunicorn_starts() -> None:
+    gunicorn.post_worker_init(None)
+
+
+def celery_starts() -> None:
+    worker_process_init.send(sender=None)
+
+
 def start_quorum(options: dict[str, Any]) -> None:
     QuorumLedger.from_options("test", {name: each for name, each in options.items() if name.isupper()}).genesis()
 
@@ -123,6 +145,13 @@ def test_quorum_setting_that_does_not_fit(change: dict[str, Any], said: str, on_
 
 
 @pytest.mark.evm
+def test_quorum_with_the_keys_of_another_utility(on_evm: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=OTHER_KEY):
+        start_quorum({**on_evm, "KEYS": tmp_path / "others"})
+    start_quorum({**on_evm, "KEYS": tmp_path / "others", "OPERATOR": False})
+
+
+@pytest.mark.evm
 def test_market_that_is_not_on_the_chain_yet(on_evm: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"run `manage\.py ledger init`"):
         start_quorum({**on_evm, "DEPLOYMENT": tmp_path / "elsewhere"})
@@ -152,6 +181,60 @@ def test_token_that_the_node_refuses(on_evm: dict[str, Any], evm_node: EvmNode, 
             start_quorum({**options, "TOKEN_FILE": token})
         with pytest.raises(Misconfigured, match=r"^TOKEN_FILE: "):
             start_quorum({**options, "TOKEN_FILE": tmp_path / "none"})
+
+
+# The embedded ledger
+
+
+def start_embedded(options: dict[str, Any]) -> EmbeddedLedger:
+    ledger = EmbeddedLedger.from_options("test", options)
+    ledger.genesis()
+    return ledger
+
+
+def test_embedded_ledger_with_the_keys_of_another_utility(postgres_store: PostgresStore, tmp_path: Path) -> None:
+    options = {"DATABASE_URL": database_url(), "SCHEMA": postgres_store.schema, "KEYS": tmp_path / "keys"}
+    ledger = EmbeddedLedger.from_options("test", options)
+    ledger.found(secrets.token_bytes(32), secrets.token_bytes(32), SoftwareKey.generate().public_key)
+    assert start_embedded(options).genesis() == ledger.genesis()
+    with pytest.raises(Misconfigured, match=OTHER_KEY):
+        start_embedded({**options, "KEYS": tmp_path / "others"})
+
+
+# What a process says
+
+
+@pytest.fixture
+def others_keys(postgres_store: PostgresStore, tmp_path: Path, settings: Any) -> Iterator[None]:
+    """The installation's ledger, founded with other keys than those that `LEDGERS` names now."""
+    options = {"DATABASE_URL": database_url(), "SCHEMA": postgres_store.schema, "KEYS": tmp_path / "keys"}
+    ledger = EmbeddedLedger.from_options("test", options)
+    ledger.found(secrets.token_bytes(32), secrets.token_bytes(32), SoftwareKey.generate().public_key)
+    backend = f"{EmbeddedLedger.__module__}.{EmbeddedLedger.__qualname__}"
+    settings.LEDGERS = {"test": {"BACKEND": backend, "OPTIONS": {**options, "KEYS": tmp_path / "others"}}}
+    get_ledger.cache_clear()
+    yield
+    get_ledger.cache_clear()
+
+
+@pytest.mark.django_db
+def test_status_and_readiness_name_the_setting(others_keys: None, client: Client) -> None:
+    said = figures("test").failure
+    assert re.match(OTHER_KEY, said)
+    ledger = {check["name"]: check for check in client.get("/readyz").json()}["ledger"]
+    assert (ledger["state"], ledger["detail"]) == ("degraded", said)
+
+
+@pytest.mark.parametrize("start", [gunicorn_starts, celery_starts])
+def test_web_and_worker_log_one_error_as_they_start(others_keys: None, start: Callable[[], object]) -> None:
+    with capture_logs() as logs:
+        start()
+        for thread in threading.enumerate():
+            if thread.name == "look-at-ledgers":
+                thread.join(10)
+    [entry] = [entry for entry in logs if entry["log_level"] == "error"]
+    assert (entry["event"], entry["ledger"]) == ("ledger_misconfigured", "test")
+    assert re.match(OTHER_KEY, entry["error"])
 
 
 # Fabric
@@ -230,6 +313,14 @@ def test_fabric_setting_that_does_not_fit(
 @pytest.mark.fabric
 def test_fabric_starts_when_all_fits(network: Network, keys: Path) -> None:
     start_fabric({**network.description.options("utility"), "KEYS": keys})
+
+
+@pytest.mark.fabric
+def test_fabric_with_the_keys_of_another_utility(network: Network, keys: Path, tmp_path: Path) -> None:
+    fitting = {**network.description.options("utility"), "KEYS": keys}
+    with pytest.raises(Misconfigured, match=OTHER_KEY):
+        start_fabric({**fitting, "KEYS": tmp_path / "others"})
+    start_fabric({**fitting, "KEYS": tmp_path / "others", "OPERATOR": False})
 
 
 def start_fabric(options: dict[str, Any]) -> None:

@@ -126,8 +126,8 @@ def test_what_others_have_rejected_is_not_the_outcome_of_our_command(ledger: Fau
 
 def test_bytes_that_are_no_command_are_heard_and_passed_over(ledger: FaultyLedger) -> None:
     genesis = ledger.genesis()
-    assert ledger._operator is not None
-    signature = ledger._operator.sign(batch_digest(genesis.ledger, [None]))
+    assert ledger.operator is not None
+    signature = ledger.operator.sign(batch_digest(genesis.ledger, [None]))
     payload = bytes(32) + Batch((b"no command",), signature).encode()
     ledger.submit(Transaction(tagged("em/transaction/1", payload), payload))
     ids = queue(anchor(1, 1))

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django.plugin import DjangoDbBlocker
 
 from apps.accounts.models import Party, PartyKey
-from apps.accounts.services.parties import register_party
+from apps.accounts.services.parties import register_party, signer_of
 from apps.assets.models import Plant
 from apps.billing.models import Invoice
 from apps.ledger.choices import LedgerState
@@ -32,7 +32,7 @@ from apps.offers.models import Declaration, Offer, Purchase
 from apps.offers.services import buy
 from apps.settlement.models import Settlement
 from evidence import commands
-from evidence.commands.kinds import ChangeParticipantState, RevokeDeviceKey
+from evidence.commands.kinds import ChangeParticipantState, RevokeDeviceKey, TransferDevice, TransferPlant
 from evidence.keys import SoftwareKey
 from evidence.state import state_root
 from ledger_adapters.contract import Code, records
@@ -55,8 +55,6 @@ def market(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterato
             owner, point = world.alice_point.party, world.alice_point
             register_device(area=world.market.area, owner=owner, name="Meter", key=key, points=[point])
             drain(DEFAULT)
-            # The other utility has a ledger of its own.
-            Party.objects.filter(command_id=None).update(ledger="elsewhere")
             yield world
             transaction.set_rollback(True)
 
@@ -118,7 +116,7 @@ def test_what_the_entries_give_is_what_the_ledger_holds(world: World) -> None:
 def test_rejections_come_out_as_they_were_recorded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those that only the operator's missing signature explains, and bytes that are no command."""
     with monkeypatch.context() as patched:
-        patched.setattr(embedded(), "_operator", SoftwareKey.generate())
+        patched.setattr(embedded(), "operator", SoftwareKey.generate())
         send(utility_state(world, 2), b"no command")
     send(utility_state(world, 3, valid_until=1))
     send(utility_state(world, 1))
@@ -273,7 +271,7 @@ TAMPERED = {
     ),
     "a party's key": Tampering(
         lambda w: PartyKey.objects.filter(party=w.market.utility).update(x=b"\x01" * 32),
-        r"parties \d+ .*: x is 0101\w+ here and",
+        r"keys \d+ .*: x is 0101\w+ here and",
     ),
     "a plant's power": Tampering(
         changed(Plant, power_w=1), r"plants \d+ .*: power_w is 1 here and 10000 on the ledger"
@@ -369,9 +367,9 @@ def test_a_rejection_that_others_brought_about_is_no_difference(world: World) ->
     with transaction.atomic():
         command_id = enqueue(ChangeParticipantState(world.market.utility.ledger_id, 2))
     envelope = bytes(Command.objects.get(command_id=command_id).envelope)
-    own, embedded()._operator = embedded()._operator, SoftwareKey.generate()
+    own, embedded().operator = embedded().operator, SoftwareKey.generate()
     send(envelope)
-    embedded()._operator = own
+    embedded().operator = own
     drain(DEFAULT)
     assert list(Event.objects.filter(command_id=command_id).order_by("position").values_list("code", flat=True)) == [
         Code.OPERATOR_SIGNATURE,
@@ -380,15 +378,27 @@ def test_a_rejection_that_others_brought_about_is_no_difference(world: World) ->
     assert audit(DEFAULT) == []
 
 
-def test_an_entry_that_changes_what_nothing_here_stands_for_is_named(world: World) -> None:
-    """A wallet's own transaction, say: the ledger took it, and no consumer knows what to do with it."""
-    key = DeviceKey.objects.get()
-    genesis = embedded().genesis()
-    fields = RevokeDeviceKey(bytes(key.device.ledger_id), bytes(key.key_id))
-    send(commands.Command(genesis.market, b"\x07" * 32, fields).envelope.encode())
+def test_an_entry_that_changes_what_no_consumer_deals_with_is_named(world: World) -> None:
+    """A wallet's own transaction, say: the ledger took it, and nothing here knows what to do with it."""
+    plant, genesis = world.market.plants["alice"], embedded().genesis()
+    seller, buyer = plant.owner, world.bob_point.party
+    fields = TransferPlant(bytes(plant.ledger_id), bytes(seller.ledger_id), bytes(buyer.ledger_id))
+    command = commands.Command(genesis.market, b"\x07" * 32, fields)
+    send(command.signed_by(genesis.ledger, signer_of(seller), signer_of(buyer)).envelope.encode())
     drain(DEFAULT)
     (difference,) = audit(DEFAULT)
-    assert difference.what == "revoked is False here and True on the ledger"
+    here, there = bytes(seller.ledger_id).hex(), bytes(buyer.ledger_id).hex()
+    assert difference.what == f"owner is {here} here and {there} on the ledger"
+
+
+def test_a_key_that_was_revoked_by_another_way_is_revoked_here(world: World) -> None:
+    key = DeviceKey.objects.get()
+    fields = RevokeDeviceKey(bytes(key.device.ledger_id), bytes(key.key_id))
+    send(commands.Command(embedded().genesis().market, b"\x07" * 32, fields).envelope.encode())
+    drain(DEFAULT)
+    key.refresh_from_db()
+    assert key.revoked_at is not None
+    assert audit(DEFAULT) == []
 
 
 def test_a_revocation_that_waits_is_no_difference_and_one_that_was_refused_is(world: World) -> None:
@@ -414,8 +424,8 @@ def test_an_audit_asks_no_more_of_many_objects(world: World) -> None:
 
 
 def test_every_consumer_has_reconcilers_for_its_objects() -> None:
-    """What is confirmed by a consumer is also held against the ledger; a revocation shows in its device."""
-    told = {kind for consumer in consumers() for kind in consumer.confirmed} - {RevokeDeviceKey}
+    """What is confirmed by a consumer is also held against the ledger; revocation and transfer show in the device."""
+    told = {kind for consumer in consumers() for kind in consumer.confirmed} - {RevokeDeviceKey, TransferDevice}
     assert told == {kind for reconciler in reconcilers() for kind in reconciler.sent_by}
 
 

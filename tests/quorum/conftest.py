@@ -13,7 +13,7 @@ from tests.evm import evm_node
 __all__ = ["evm_node", "quorum_network"]
 
 # A round without a block ends soon, so that tests that stop validators do not wait long.
-SETTINGS = Settings(request_timeout=2, longest_request_timeout=8)
+SETTINGS = Settings(request_timeout=2)
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,12 @@ from evidence.commands.kinds import (
     ChangeParticipantState,
     ChangePlantState,
     ClearAuction,
+    CloseLedger,
     CloseOffer,
     CommitPurchase,
     DeclareSurplus,
     OpenAuction,
+    OpenImport,
     PlaceOrder,
     PublishOffer,
     RecordInvoice,
@@ -27,6 +29,7 @@ from evidence.commands.kinds import (
     RevokeDeviceKey,
     RotateDeviceKey,
     RotateParticipantKey,
+    SealImport,
     TransferDevice,
     TransferPlant,
     WithdrawOffer,
@@ -36,10 +39,12 @@ from evidence.keys import ORDERS, SoftwareKey
 from ledger_adapters.contract import Code
 from ledger_adapters.contract.records import (
     AppliedId,
+    Closing,
     Custody,
     Declaration,
     Device,
     Domain,
+    Import,
     Mode,
     Participant,
     Plant,
@@ -53,6 +58,7 @@ from tests.vectors.market import (
     BASIS,
     BOB,
     CAROL,
+    COMMUNITY,
     CONTENTS,
     DAY,
     HOUR,
@@ -156,6 +162,9 @@ CLEAR = ClearAuction(
 )
 SETTLE = RecordSettlement(AREA, DAY, 2, 7, ident("second root"), ident("first root"), 9_000, 8_000, 3_000, 6_000, 5_000)
 INVOICE = RecordInvoice(ident("issuer"), ident("series"), 2, ident("document"), ZERO)
+OPEN_IMPORT = OpenImport((ident("older ledger"), ident("old ledger")), (ident("older domain"), ident("old domain")))
+SEAL_IMPORT = SealImport(2, ident("head of entries"), ident("state root"))
+CLOSE_LEDGER = CloseLedger(ident("next ledger"))
 
 SUCCEEDING: tuple[tuple[Fields, tuple[SoftwareKey, ...]], ...] = (
     (REGISTER_PARTICIPANT, ()),
@@ -181,8 +190,18 @@ SUCCEEDING: tuple[tuple[Fields, tuple[SoftwareKey, ...]], ...] = (
     (CLEAR, ()),
     (SETTLE, ()),
     (INVOICE, ()),
+    (OPEN_IMPORT, (UTILITY, COMMUNITY)),
+    (SEAL_IMPORT, (UTILITY, COMMUNITY)),
+    (CLOSE_LEDGER, (UTILITY, COMMUNITY)),
 )
 _SIGNERS = {type(fields): signers for fields, signers in SUCCEEDING}
+
+IMPORTING = world((Import(ident("old ledger"), 2, ident("head of entries"), 0, ZERO),))
+
+
+def state_for(fields: Fields) -> Mapping[bytes, bytes]:
+    """Where the command of a kind succeeds."""
+    return IMPORTING if isinstance(fields, SealImport) else WORLD
 
 
 def of(fields: Any, *signers: SoftwareKey, **changes: Any) -> Command:
@@ -626,11 +645,52 @@ def _batches_of_rotations() -> Iterator[Case]:
     yield Case("revoking the old key ends its grace, and it never comes back", codes, (first, revoke, second, back))
 
 
+def _moving() -> Iterator[Case]:
+    for name, fields in {
+        "no old ledger": replace(OPEN_IMPORT, ledgers=(), separators=()),
+        "an old ledger without its domain": replace(OPEN_IMPORT, separators=(ident("old domain"),)),
+        "an old ledger twice": replace(OPEN_IMPORT, ledgers=(ident("old ledger"),) * 2),
+        "an old ledger without an id": replace(OPEN_IMPORT, ledgers=(ident("old ledger"), ZERO)),
+    }.items():
+        yield one(f"import from {name}", Code.BAD_OLD_LEDGERS, of(fields))
+    yield one("import opened while one is open", Code.IMPORT_OPEN, of(OPEN_IMPORT), state=IMPORTING)
+    yield one("another command while an import is open", Code.IMPORT_OPEN, of(PUBLISH), state=IMPORTING)
+    yield one("closing while an import is open", Code.IMPORT_OPEN, of(CLOSE_LEDGER), state=IMPORTING)
+    yield one("seal without an import", Code.IMPORT_NOT_OPEN, of(SEAL_IMPORT))
+    yield one("seal with an entry too many", Code.OTHER_ENTRIES, of(SEAL_IMPORT, count=3), state=IMPORTING)
+    yield one("seal with another head", Code.OTHER_ENTRIES, of(SEAL_IMPORT, head=ident("head")), state=IMPORTING)
+    over = Import(ident("old ledger"), 2, ident("head of entries"), NOW - HOUR, ident("state root"))
+    sealed = world((over,))
+    yield one("seal twice", Code.IMPORT_OVER, of(SEAL_IMPORT), state=sealed)
+    yield one("import opened after the seal", Code.IMPORT_OVER, of(OPEN_IMPORT), state=sealed)
+    yield one("command after the seal", Code.APPLIED, of(PUBLISH), state=sealed)
+    closed = world((Closing(ident("next ledger"), NOW - HOUR),))
+    yield one("command on a closed ledger", Code.LEDGER_CLOSED, of(PUBLISH), state=closed)
+    yield one("closed is told before expired", Code.LEDGER_CLOSED, command(COMMIT, BOB, valid_until=1), state=closed)
+    known: dict[bytes, bytes] = {**closed, **records((AppliedId(PUBLISH.KIND, NOW - 2 * HOUR), of(PUBLISH).id))}
+    yield one("known id on a closed ledger", Code.ALREADY_APPLIED, of(PUBLISH), state=known)
+    yield one("closing twice", Code.LEDGER_CLOSED, of(CLOSE_LEDGER), state=closed)
+    yield one("closing by the utility alone", Code.SIGNATURE_COUNT, command(CLOSE_LEDGER, UTILITY))
+    yield one("closing by the utility twice", Code.WRONG_SIGNER, command(CLOSE_LEDGER, UTILITY, UTILITY))
+    yield one("closing with the parties' places changed", Code.WRONG_SIGNER, command(CLOSE_LEDGER, COMMUNITY, UTILITY))
+
+
+def _batches_that_move() -> Iterator[Case]:
+    closed = (Code.APPLIED, Code.APPLIED, Code.LEDGER_CLOSED)
+    yield Case("nothing behind the closing", closed, (of(PUBLISH), of(CLOSE_LEDGER), of(COMMIT)))
+    codes = (Code.APPLIED, Code.IMPORT_OPEN, Code.OTHER_ENTRIES, Code.APPLIED, Code.APPLIED)
+    seals = (of(SEAL_IMPORT), command(replace(SEAL_IMPORT, count=0, head=ZERO), UTILITY, COMMUNITY, nonce="2"))
+    yield Case("an import of nothing", codes, (of(OPEN_IMPORT), of(PUBLISH), *seals, of(COMMIT)))
+
+
 def cases() -> Sequence[Case]:
-    succeeding = [one(f"{type(fields).__name__} succeeds", Code.APPLIED, of(fields)) for fields, _ in SUCCEEDING]
+    succeeding = [
+        one(f"{type(fields).__name__} succeeds", Code.APPLIED, of(fields), state=state_for(fields))
+        for fields, _ in SUCCEEDING
+    ]
     sections = (
         _encoding, _encoding_of_lists, _known, _time_and_order, _signatures, _registry, _devices, _metering,
         _declarations, _offers, _ends_of_offers, _auctions, _settlement, _what_the_operator_signed,
-        _batches, _batches_of_orders, _batches_of_rotations,
+        _batches, _batches_of_orders, _batches_of_rotations, _moving, _batches_that_move,
     )  # fmt: skip
     return [*succeeding, *(case for section in sections for case in section())]

@@ -14,7 +14,7 @@ from evidence.canonical import encode_bytes
 from evidence.coefficients import TOTAL_PPM, Coefficient
 from evidence.commands import Command, batch_digest, sign_digest, wallet_digest
 from evidence.hashing import ZERO, sha256, tagged
-from evidence.imports import ImportedEntry
+from evidence.imports import ImportedEntry, import_digest, signed_import
 from evidence.keys import P256_ORDER, SECP256K1_ORDER, Algorithm, PublicKey
 from evidence.state import state_key, state_root
 from tests.vectors.contract_cases import SUCCEEDING
@@ -502,6 +502,17 @@ def imported() -> dict[str, Any]:
             for one in entries
         ],
         "rejected": accumulators.chain_of(entry.digest for entry in entries[1:]),
+        "batches": [
+            {
+                "ledger": LEDGER,
+                "start": start,
+                "entries": group,
+                "digest": import_digest(LEDGER, start, group),
+                "signature": (signed := signed_import(LEDGER, start, group, UTILITY)).signature,
+                "encoding": signed.encode(),
+            }
+            for start, group in ((0, []), (7, [entry.encode() for entry in entries]))
+        ],
     }
 
 

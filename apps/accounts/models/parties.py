@@ -50,7 +50,10 @@ class Party(OnLedger):
             models.CheckConstraint(
                 condition=Q(role=PartyRole.UTILITY, utility=None) | ~Q(role=PartyRole.UTILITY) & ~Q(utility=None),
                 name="accounts_party_has_utility",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["ledger"], condition=Q(utility=None), name="accounts_one_utility_per_ledger"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -122,8 +125,11 @@ class Membership(models.Model):
         return mine.filter(works_for_utility(mine)).exists()
 
 
-class PartyKey(models.Model):
-    """A signing key of a party. A custodial key's secret is sealed with the installation's custody key."""
+class PartyKey(OnLedger):
+    """A signing key of a party, and the command that brought it: its registration or a rotation.
+
+    A custodial key's secret is sealed with the installation's custody key.
+    """
 
     party = models.ForeignKey(Party, on_delete=models.PROTECT, related_name="keys")
     key_id = IdField(unique=True, editable=False)

@@ -4,12 +4,13 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable
 
-from apps.accounts.models import Party
+from apps.accounts.models import Party, PartyKey
 from apps.assets.models import Occupancy, Plant
 from apps.assets.services import reading_secret
 from apps.billing import documents
 from apps.billing.exceptions import BillingError
 from apps.billing.models import DocumentKind, Invoice
+from apps.ledger.choices import LedgerState
 from apps.ledger.ledgers import get_ledger
 from apps.ledger.services.proofs import log_of
 from apps.metering import readings
@@ -50,8 +51,10 @@ class _Gathering:
         self.start = day_bounds(invoice.start, self.area.zone)[0]
         self.end = day_bounds(invoice.end, self.area.zone)[0]
         self.purchases: set[int] = set()
+        self.parties = {self.area.utility_id, invoice.party_id}
         self.command_ids = {_command_of(holder) for holder in (invoice, self.area.utility, invoice.party)}
         if self.plant is not None:
+            self.parties.add(self.plant.owner_id)
             self.command_ids |= {_command_of(self.plant), _command_of(self.plant.owner)}
 
     # Settlement
@@ -93,6 +96,7 @@ class _Gathering:
         for purchase in found:
             self.purchases.add(purchase.pk)
             declaration = purchase.offer.declaration
+            self.parties |= {purchase.buyer_id, declaration.seller_id}
             holders = (purchase, purchase.buyer, purchase.offer, declaration, declaration.seller)
             self.command_ids |= {_command_of(holder) for holder in holders}
 
@@ -165,7 +169,9 @@ class _Gathering:
     # Ledger
 
     def log(self) -> bundle.Log:
-        return log_of(get_ledger(self.area.utility.ledger).prove(self.command_ids))
+        keys = PartyKey.objects.filter(party__in=self.parties, ledger_state=LedgerState.CONFIRMED)
+        rotations = {_command_of(key) for key in keys}
+        return log_of(get_ledger(self.area.utility.ledger).prove(self.command_ids | rotations))
 
 
 def _command_of(holder: Invoice | Party | Plant | Settlement | Purchase | Anchor | Device | object) -> bytes:

@@ -1,6 +1,8 @@
 """Write a command into the outbox, in the transaction of the change it records."""
 
 import secrets
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 from django.db import connection, transaction
@@ -19,6 +21,9 @@ from ledger_adapters.contract import domain_of, prepare, preview
 from ledger_adapters.exceptions import Misconfigured, Transient
 
 logger = structlog.get_logger(__name__)
+
+# Puts a command into the outbox and returns its id: with a key kept here, or with the signatures that it came with.
+Send = Callable[[Fields], bytes]
 
 # Seconds after which a command is void. A rejected one could else be sent again by others, years later.
 LONGEST_WAIT = 30 * 86_400
@@ -51,6 +56,25 @@ def enqueue_signed(command: commands.Command, *, ledger: str = DEFAULT) -> bytes
         raise RuntimeError("a command is queued in the transaction of the change it records")
     stream = _lock_stream(ledger, domain_of(command))
     _ask_contract(get_ledger(ledger), stream, command)
+    _append(stream, command)
+    transaction.on_commit(lambda: wake(ledger))
+    return command.id
+
+
+def enter_receipt(event: models.Event) -> None:
+    """Enter an applied command that never was in this outbox, behind those of its stream, with its receipt."""
+    command = commands.Command.from_bytes(bytes(event.envelope))
+    _append(
+        _lock_stream(event.ledger, domain_of(command)),
+        command,
+        state=CommandState.CONFIRMED,
+        code=event.code,
+        ledger_time=event.time,
+        event=event.position,
+    )
+
+
+def _append(stream: models.Stream, command: commands.Command, **receipt: Any) -> None:
     stream.length += 1
     stream.save(update_fields=["length"])
     models.Command.objects.create(
@@ -60,9 +84,8 @@ def enqueue_signed(command: commands.Command, *, ledger: str = DEFAULT) -> bytes
         kind=command.fields.KIND,
         envelope=command.envelope.encode(),
         after=None if command.after == ZERO else command.after,
+        **receipt,
     )
-    transaction.on_commit(lambda: wake(ledger))
-    return command.id
 
 
 def _lock_stream(ledger: str, domain: bytes) -> models.Stream:

@@ -102,6 +102,7 @@ def figures(ledger: str) -> Figures:
 def _ask(adapter: LedgerAdapter) -> tuple[Health | None, str]:
     """Its health, and what stands in the way: of answering at all, or of hearing what comes next."""
     try:
+        adapter.genesis()
         health = adapter.health()
     except LedgerError as error:
         return None, str(error) or type(error).__name__

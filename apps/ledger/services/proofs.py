@@ -16,7 +16,8 @@ def log_of(proof: Proof) -> bundle.Log:
     if isinstance(proof, ChannelProof):
         return bundle.FabricLog(proof.blocks)
     commands = (
-        bundle.LoggedCommand(event.position, event.outcome.time, event.outcome.envelope) for event in proof.events
+        bundle.LoggedCommand(event.position, event.outcome.time, event.outcome.envelope, event.outcome.origin)
+        for event in proof.events
     )
     return bundle.EmbeddedLog(proof.checkpoint, proof.path, tuple(commands))
 

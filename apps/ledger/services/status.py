@@ -44,8 +44,9 @@ class Status:
 
 
 def status(ledger: str) -> Status:
-    """Raises `Transient` when the ledger cannot be reached."""
+    """Raises `Transient` when the ledger cannot be reached, `Misconfigured` when the settings do not fit it."""
     adapter = get_ledger(ledger)
+    adapter.genesis()
     health = adapter.health()
     heard = Cursor.objects.filter(ledger=ledger, reader=LISTENER).values_list("position", flat=True).first() or 0
     commands = Command.objects.filter(stream__ledger=ledger)

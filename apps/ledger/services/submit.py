@@ -3,7 +3,7 @@
 from django.db import IntegrityError, transaction
 
 from apps.ledger.exceptions import NotTaken
-from apps.ledger.intake import intake_of
+from apps.ledger.intake import intake_of, reason_against
 from apps.ledger.models import Command
 from evidence import commands
 
@@ -11,11 +11,12 @@ from evidence import commands
 def submit(command: commands.Command, ledger: str) -> None:
     """Queue a command by the app that takes its kind. One that is known already is left as it is.
 
-    Raises `NotTaken`, and `Refused` when the contract would reject it; then nothing is written.
+    Raises `Refused` when the contract would reject it, `Declined` when a rule of this installation does not allow it,
+    and `NotTaken` for a kind that comes from nobody; then nothing is written.
     """
     take = intake_of(type(command.fields))
     if take is None:
-        raise NotTaken(type(command.fields).__name__)
+        raise NotTaken(reason_against(type(command.fields)))
     known = Command.objects.filter(command_id=command.id)
     if known.exists():
         return

@@ -44,5 +44,9 @@ def register_device(
 @transaction.atomic
 def revoke_key(key: DeviceKey) -> None:
     """From now on nothing signed with this key is accepted."""
-    DeviceKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+    end_key(key)
     enqueue(RevokeDeviceKey(bytes(key.device.ledger_id), bytes(key.key_id)), ledger=key.device.owner.ledger)
+
+
+def end_key(key: DeviceKey) -> None:
+    DeviceKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())

@@ -52,6 +52,7 @@ _MEMBER = an_object(name=TEXT, type=TEXT)
 KINDS = an_object(
     kinds=a_list(
         an_object(
+            ("reason",),
             kind=INTEGER,
             name=TEXT,
             description=TEXT,
@@ -59,6 +60,7 @@ KINDS = an_object(
             signed_by={**a_list(TEXT), "description": "the fields that name those who sign, in order"},
             needs_operator={"type": "boolean"},
             taken={"type": "boolean", "description": "whether it can be sent here"},
+            reason={**TEXT, "description": "why it cannot"},
             eip712=TEXT,
         )
     ),

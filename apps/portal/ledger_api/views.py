@@ -21,8 +21,8 @@ from rest_framework.views import APIView
 from apps.accounts.permissions import Viewer
 from apps.ledger import catalogue
 from apps.ledger.catalogue import MemberError, Table, command_members, kind_name, members_of, shape_of
-from apps.ledger.exceptions import NotTaken, Refused
-from apps.ledger.intake import intake_of
+from apps.ledger.exceptions import Declined, NotTaken, Refused
+from apps.ledger.intake import reason_against
 from apps.ledger.ledgers import DEFAULT, get_ledger
 from apps.ledger.messages import reason
 from apps.ledger.models import Command, Event
@@ -36,7 +36,7 @@ from apps.portal.ledger_api import access, schema
 from apps.web.problems import FieldError, ProblemError
 from evidence import commands, eip712
 from evidence.canonical import CanonicalError, decode_bytes, decode_int, encode_bytes, encode_int
-from evidence.commands import KINDS, CommandError
+from evidence.commands import KINDS, CommandError, Fields
 from ledger_adapters.base import LedgerAdapter
 from ledger_adapters.contract import Code
 from ledger_adapters.exceptions import LedgerError
@@ -84,10 +84,10 @@ class Commands(LedgerView):
     """Send a command that is signed by those whose it is, or, for the operator's kinds, as the utility's staff.
 
     A command is known by its id: sent again, it gets the same answer and nothing more happens. One that the ledger
-    rejected later stays rejected; it is asked anew with another nonce. Kinds whose change hangs together with records
-    of this installation, such as invoices, are only made by its own services: `taken` in /ledger/kinds says which can
-    be sent here. A command that reached the ledger by another way, as a wallet's own transaction, is heard and stored,
-    and changes nothing here unless this installation knows what it is about; `manage.py ledger audit` names it.
+    rejected later stays rejected; it is asked anew with another nonce. What it stands for is stored with it, as when
+    it is asked for on the pages: an offer, a purchase with what is due for it. Rules of the contract that it breaks are
+    named as the ledger would name them; `declined` is a rule of this installation. Kinds that only its own services can
+    make, such as invoices, are `not_taken`; /ledger/kinds says why.
     """
 
     @extend_schema(
@@ -102,8 +102,9 @@ class Commands(LedgerView):
         try:
             submit(command, self.alias)
         except NotTaken as error:
-            message = _("Commands of this kind come from this installation itself.")
-            raise _refused(HTTPStatus.UNPROCESSABLE_ENTITY, "kind", "not_taken", message) from error
+            raise _refused(HTTPStatus.UNPROCESSABLE_ENTITY, "kind", "not_taken", str(error)) from error
+        except Declined as error:
+            raise _refused(HTTPStatus.UNPROCESSABLE_ENTITY, "", "declined", str(error)) from error
         except Refused as error:
             code = error.code
             raise _refused(HTTPStatus.UNPROCESSABLE_ENTITY, "", code.name, reason(code)) from error
@@ -141,23 +142,14 @@ class Outcome(LedgerView):
 
 
 class Kinds(LedgerView):
-    """All kinds of commands with their fields, all outcomes, and all tables of the state."""
+    """All kinds of commands with their fields, all outcomes, and all tables of the state.
+
+    `reason` says why commands of a kind that is not `taken` come from this installation alone.
+    """
 
     @extend_schema(operation_id="ledger_kinds", responses=schema.answers(200, schema.KINDS, 403))
     def get(self, request: Request) -> Response:
-        kinds = [
-            {
-                "kind": encode_int(kind.KIND),
-                "name": kind.__name__,
-                "description": _description(kind),
-                "fields": shape_of(kind),
-                "signed_by": list(catalogue.SIGNED_BY.get(kind, ())),
-                "needs_operator": catalogue.needs_operator(kind),
-                "taken": intake_of(kind) is not None,
-                "eip712": eip712.encode_type(kind),
-            }
-            for kind in KINDS.values()
-        ]
+        kinds = [_kind(kind) for kind in KINDS.values()]
         return Response({"kinds": kinds, "codes": catalogue.codes(), "tables": [_table(t) for t in _TABLES.values()]})
 
 
@@ -329,6 +321,21 @@ def _event(event: Event) -> dict[str, Any]:
         # Somebody else may have sent such bytes to the ledger, which recorded that it refused them.
         pass
     return shown
+
+
+def _kind(kind: type[Fields]) -> dict[str, Any]:
+    reason = reason_against(kind)
+    return {
+        "kind": encode_int(kind.KIND),
+        "name": kind.__name__,
+        "description": _description(kind),
+        "fields": shape_of(kind),
+        "signed_by": list(catalogue.SIGNED_BY.get(kind, ())),
+        "needs_operator": catalogue.needs_operator(kind),
+        "taken": not reason,
+        **({"reason": reason} if reason else {}),
+        "eip712": eip712.encode_type(kind),
+    }
 
 
 def _table(table: Table) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def record(request: HttpRequest, viewer: Viewer, command_id: str) -> HttpRespons
         "told": told,
         "fields": fields_of(command),
         "signatures": signatures_of(command, viewer),
+        "by_another_way": command.event is not None and command.transaction is None,
         "transaction": bytes(command.transaction.transaction_id).hex() if command.transaction else "",
         "ledger": command.stream.ledger,
     }

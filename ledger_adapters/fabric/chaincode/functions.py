@@ -1,6 +1,7 @@
 """The functions of the chaincode, by the first argument of a transaction.
 
 - `submit`: a batch; applies its commands and returns `SubmitResponse`. What was new in it goes out as an event.
+- `import`: a batch of another ledger's entries; takes all of them over or none, and announces them.
 - `read`: concatenated state keys; returns `ReadResponse`.
 - `found`: a genesis record that this organisation agreed to; writes it once and returns it. The same again changes
   nothing.
@@ -15,9 +16,18 @@ from typing import Protocol
 
 from evidence.abi import EncodingError
 from evidence.commands import Batch
+from evidence.imports import ImportBatch
 from evidence.keys import BadKey
-from ledger_adapters.contract import Code, Genesis, apply_batch, prepare
-from ledger_adapters.fabric.chaincode.messages import OutcomesEvent, ReadResponse, SubmitResponse, split_keys
+from ledger_adapters.contract import Code, Genesis, ImportRefused, apply_batch, apply_import, prepare, prepare_import
+from ledger_adapters.fabric.chaincode.messages import (
+    EVENT,
+    IMPORTED,
+    ImportedEvent,
+    OutcomesEvent,
+    ReadResponse,
+    SubmitResponse,
+    split_keys,
+)
 
 MOST_SECONDS_OFF = 60
 NOT_AGREED = "this organisation has not agreed to the genesis record"
@@ -42,6 +52,7 @@ class Answer:
 
     payload: bytes
     event: bytes = b""
+    event_name: str = EVENT
 
 
 class State(Protocol):
@@ -60,6 +71,8 @@ async def invoke(call: Call, state: State, clock: Callable[[], float], genesis_f
     match call.function, call.arguments:
         case b"submit", (batch,):
             return await _submit(batch, call.time, state, clock)
+        case b"import", (entries,):
+            return await _import(entries, state)
         case b"read", (keys,):
             return await _read(keys, state)
         case b"found", (record,):
@@ -91,6 +104,22 @@ async def _submit(argument: bytes, time: int, state: State, clock: Callable[[], 
     new = [outcome for outcome in result.outcomes if outcome.code is not Code.ALREADY_APPLIED]
     event = OutcomesEvent.of(new).encode() if new else b""
     return Answer(SubmitResponse.of(result.outcomes).encode(), event)
+
+
+async def _import(argument: bytes, state: State) -> Answer:
+    try:
+        prepared = prepare_import(ImportBatch.decode(argument))
+        values = await state.read(sorted(prepared.reads))
+        if values[Genesis.key()] is None:
+            raise Refused("the ledger has no genesis record")
+        result = apply_import(prepared, values)
+    except EncodingError:
+        raise Refused("the argument of import is no batch of entries") from None
+    except ImportRefused as refusal:
+        raise Refused(f"the entries are not taken over: {refusal}") from None
+    await state.write(result.writes)
+    event = ImportedEvent.of(result.outcomes).encode()
+    return Answer(SubmitResponse.of(result.outcomes).encode(), event, IMPORTED)
 
 
 async def _read(argument: bytes, state: State) -> Answer:

@@ -9,6 +9,7 @@ from evidence.commands.envelope import MOST_COMMANDS
 from ledger_adapters.contract import Code, Outcome
 
 EVENT = "outcomes"
+IMPORTED = "imported"
 MOST_KEYS = 10_000
 
 _Ids = Annotated[tuple[bytes, ...], ListOf(FixedBytes(), MOST_COMMANDS)]
@@ -59,6 +60,35 @@ class OutcomesEvent(Struct):
     def outcomes(self) -> tuple[Outcome, ...]:
         rows = zip(self.ids, self.codes, self.times, self.envelopes, strict=True)
         return tuple(Outcome(id, Code(code), time, envelope) for id, code, time, envelope in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedEvent(Struct):
+    """Payload of the event `imported`: the entries that were taken over, each with the ledger that it comes from."""
+
+    ids: _Ids
+    codes: _Codes
+    times: _Times
+    envelopes: _Envelopes
+    ledgers: _Ids
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome]) -> Self:
+        return cls(
+            tuple(o.id for o in outcomes),
+            tuple(int(o.code) for o in outcomes),
+            tuple(o.time for o in outcomes),
+            tuple(o.envelope for o in outcomes),
+            tuple(o.origin for o in outcomes),
+        )
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        rows = zip(self.ids, self.codes, self.times, self.envelopes, self.ledgers, strict=True)
+        return tuple(Outcome(id, Code(code), time, envelope, origin) for id, code, time, envelope, origin in rows)
+
+
+ANNOUNCED: dict[str, type[OutcomesEvent] | type[ImportedEvent]] = {EVENT: OutcomesEvent, IMPORTED: ImportedEvent}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,6 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-not-found]
 
 from ledger_adapters.fabric.chaincode.functions import Call, Refused, invoke
-from ledger_adapters.fabric.chaincode.messages import EVENT
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +146,7 @@ class PeerStream:
             answer = await invoke(_call(message), state, self._clock, self._genesis_file)
             response = Response(status=SUCCESS, payload=answer.payload)
             if answer.event:
-                event = ChaincodeEvent(event_name=EVENT, payload=answer.event)
+                event = ChaincodeEvent(event_name=answer.event_name, payload=answer.event)
         except (Refused, PeerError) as error:
             log.warning("transaction %.8s refused: %s", message.txid, error)
             response = Response(status=FAILURE, message=str(error))

@@ -28,6 +28,8 @@ SERVERS = ("DATABASE_URL", "DATABASE_URL_FILE", "REDIS_URL", "REDIS_URL_FILE")
 
 class Command(BaseCommand):
     help = "Run a small market of invented people, with its servers, workers and meter agents, until Ctrl-C."
+    # The ledger's network, whose options are checked, is started by the command itself.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

@@ -33,8 +33,12 @@ contract Core {
         bytes32 market;
         bytes32 separator;
         bool byUtility;
+        bool isImported;
         uint64 time;
     }
+
+    uint32 private constant MOVING = 9;
+    uint32 private constant SEAL_IMPORT = 902;
 
     /// @notice See {IMarket-submit}.
     function submit(
@@ -54,6 +58,50 @@ contract Core {
                 emit IMarket.Outcome(codes[i], times[i], opened[i].id, envelopes[i]);
             }
         }
+    }
+
+    /// @notice See {IMarket-importEntries}.
+    function importEntries(uint64 start, bytes[] calldata entries, bytes calldata signature) external {
+        bytes32[] memory digests = new bytes32[](entries.length);
+        for (uint256 i = 0; i < entries.length; ++i) {
+            if (!entries[i].isEntry()) revert IMarket.MarketEntryRefused(i, Codes.BAD_ENCODING);
+            digests[i] = Hashing.entryDigest(entries[i]);
+        }
+        Records.Genesis memory genesis = Records.genesis();
+        if (!genesis.utility.verifies(Hashing.importDigest(genesis.ledger, start, digests), signature)) {
+            revert IMarket.MarketImportRefused(Codes.OPERATOR_SIGNATURE);
+        }
+        (bool found, Records.Import memory taken) = Records.findImport();
+        if (!found) revert IMarket.MarketImportRefused(Codes.IMPORT_NOT_OPEN);
+        if (taken.sealedAt != 0) revert IMarket.MarketImportRefused(Codes.IMPORT_OVER);
+        if (start != taken.count) revert IMarket.MarketImportRefused(Codes.OTHER_ENTRIES);
+        for (uint256 i = 0; i < entries.length; ++i) {
+            uint8 code = _take(entries[i], genesis.market);
+            if (code != Codes.APPLIED) revert IMarket.MarketEntryRefused(i, code);
+            taken.head = Hashing.chain(taken.head, digests[i]);
+        }
+        taken.count += uint64(entries.length);
+        Records.putImport(taken);
+    }
+
+    /// @dev An applied entry has to give the outcome and the time that were recorded for it, in the domain of its
+    /// ledger; what is about that ledger itself, and what was rejected there, is history only.
+    function _take(bytes calldata entry, bytes32 market) private returns (uint8) {
+        (bool found, Records.OldLedger memory old) = Records.findOldLedger(entry.oldLedgerOf());
+        if (!found) return Codes.BAD_OLD_LEDGERS;
+        if (!Codes.isOne(entry.codeOf())) return Codes.BAD_ENCODING;
+        bytes calldata envelope = entry.envelopeOf();
+        Opened memory opened = _open(envelope);
+        if (entry.codeOf() == Codes.APPLIED) {
+            if (opened.module == address(0)) return Codes.BAD_ENCODING;
+            if (envelope.kindOf() / 100 != MOVING) {
+                Batch memory batch = Batch(entry.oldLedgerOf(), market, old.separator, true, true, entry.timeOf());
+                (uint8 code, uint64 time) = _apply(envelope, opened, batch);
+                if (code != Codes.APPLIED || time != entry.timeOf()) return Codes.OTHER_OUTCOME;
+            }
+        }
+        emit IMarket.Imported(uint8(entry.codeOf()), entry.timeOf(), opened.id, entry.oldLedgerOf(), envelope);
+        return Codes.APPLIED;
     }
 
     function _open(bytes calldata envelope) private view returns (Opened memory opened) {
@@ -96,6 +144,7 @@ contract Core {
                 market: genesis.market,
                 separator: Signatures.domainSeparator(genesis.ledger),
                 byUtility: isAsked && genesis.utility.verifies(Hashing.batchDigest(genesis.ledger, digests), signature),
+                isImported: false,
                 time: uint64(block.timestamp)
             });
     }
@@ -132,6 +181,8 @@ contract Core {
         Batch memory batch,
         uint64 time
     ) private returns (uint8) {
+        uint8 gate = batch.isImported ? Codes.APPLIED : _gate(envelope.kindOf());
+        if (gate != Codes.APPLIED) return gate;
         uint64 validUntil = envelope.validUntilOf();
         if (validUntil != 0 && time > validUntil) return Codes.EXPIRED;
         bytes32 predecessor = envelope.predecessorOf();
@@ -145,5 +196,12 @@ contract Core {
             abi.encodeCall(IRules.execute, (envelope, context))
         );
         return abi.decode(code, (uint8));
+    }
+
+    /// @dev A closed ledger takes nothing more; while an import is open, only its sealing.
+    function _gate(uint32 kind) private view returns (uint8) {
+        if (Records.isClosed()) return Codes.LEDGER_CLOSED;
+        (bool found, Records.Import memory taken) = Records.findImport();
+        return found && taken.sealedAt == 0 && kind != SEAL_IMPORT ? Codes.IMPORT_OPEN : Codes.APPLIED;
     }
 }

@@ -9,6 +9,9 @@ interface IMarket {
     /// time is in its record. Events stand in the order of the commands.
     event Outcome(uint8 code, uint64 time, bytes32 indexed id, bytes envelope);
 
+    /// @notice An entry of the ledger `ledger` was taken over, with what became of the command there.
+    event Imported(uint8 code, uint64 time, bytes32 indexed id, bytes32 indexed ledger, bytes envelope);
+
     event Founded(bytes32 indexed ledger, bytes32 indexed market);
     event ModuleInstalled(uint8 indexed slot, address indexed module);
     event Paused();
@@ -31,6 +34,12 @@ interface IMarket {
 
     error MarketTakesNoMoney();
 
+    /// @notice A batch of entries is not taken, for the reason that {Codes} numbers.
+    error MarketImportRefused(uint8 code);
+
+    /// @notice A batch of entries is not taken because of one of them.
+    error MarketEntryRefused(uint256 position, uint8 code);
+
     /// @notice Applies commands in their order, each with an outcome of its own, or reverts as a whole.
     /// @param envelopes The commands.
     /// @param signature The operator's over the ids of all commands; may be empty where no command needs it.
@@ -40,6 +49,12 @@ interface IMarket {
         bytes[] calldata envelopes,
         bytes calldata signature
     ) external returns (uint8[] memory codes, uint64[] memory times);
+
+    /// @notice Takes entries of another ledger over while an import is open, all of them or none.
+    /// @param start How many were taken over before.
+    /// @param entries ABI encodings of (bytes32 ledger, uint32 code, uint64 time, bytes envelope).
+    /// @param signature The operator's over all of them.
+    function importEntries(uint64 start, bytes[] calldata entries, bytes calldata signature) external;
 
     /// @notice Records by state key, empty where there is none.
     function read(bytes32[] calldata keys) external view returns (bytes[] memory values);

@@ -118,4 +118,40 @@ library Codec {
     function _item(bytes calldata envelope, uint256 head, uint256 index) private pure returns (bytes32) {
         return word(envelope, uint256(word(envelope, head)) / 32 + 1 + index);
     }
+
+    // An entry of another ledger: (bytes32 ledger, uint32 code, uint64 time, bytes envelope).
+
+    uint256 private constant ENTRY_HEAD = 4;
+
+    /// @dev Whether `data` is the encoding of an entry. After it the functions below may be used.
+    function isEntry(bytes calldata data) internal pure returns (bool) {
+        if (data.length < 32 * (ENTRY_HEAD + 1)) return false;
+        uint256 length = uint256(word(data, ENTRY_HEAD));
+        if (length >= data.length) return false;
+        uint256 padding = (32 - (length % 32)) % 32;
+        if (data.length != 32 * (ENTRY_HEAD + 1) + length + padding) return false;
+        for (uint256 i = data.length - padding; i < data.length; ++i) {
+            if (data[i] != 0) return false;
+        }
+        return
+            uint256(word(data, 1)) <= type(uint32).max &&
+            uint256(word(data, 2)) <= type(uint64).max &&
+            uint256(word(data, 3)) == 32 * ENTRY_HEAD;
+    }
+
+    function oldLedgerOf(bytes calldata entry) internal pure returns (bytes32) {
+        return word(entry, 0);
+    }
+
+    function codeOf(bytes calldata entry) internal pure returns (uint32) {
+        return uint32(uint256(word(entry, 1)));
+    }
+
+    function timeOf(bytes calldata entry) internal pure returns (uint64) {
+        return uint64(uint256(word(entry, 2)));
+    }
+
+    function envelopeOf(bytes calldata entry) internal pure returns (bytes calldata) {
+        return entry[32 * (ENTRY_HEAD + 1):32 * (ENTRY_HEAD + 1) + uint256(word(entry, ENTRY_HEAD))];
+    }
 }

@@ -79,4 +79,20 @@ library Codes {
     uint8 internal constant ORDERS_STILL_OPEN = 93;
     uint8 internal constant ALREADY_CLEARED = 94;
     uint8 internal constant OTHER_ORDERS = 95;
+
+    // Moving from one ledger to another
+    uint8 internal constant IMPORT_OPEN = 100;
+    uint8 internal constant LEDGER_CLOSED = 101;
+    uint8 internal constant IMPORT_NOT_OPEN = 102;
+    uint8 internal constant IMPORT_OVER = 103;
+    uint8 internal constant OTHER_ENTRIES = 104;
+    uint8 internal constant BAD_OLD_LEDGERS = 105;
+    uint8 internal constant OTHER_OUTCOME = 106;
+
+    // A bit for each of the numbers above
+    uint256 private constant ALL = 0x7f0fc0100c07ffc7ffffff7fc03;
+
+    function isOne(uint256 code) internal pure returns (bool) {
+        return code <= type(uint8).max && (ALL >> code) & 1 == 1;
+    }
 }

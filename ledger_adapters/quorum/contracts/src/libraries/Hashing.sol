@@ -12,6 +12,9 @@ library Hashing {
     bytes32 private constant STATE = 0x6f2b46c036cebd92e8afac56d606fcd8aaee979eca8a07430ab50fc2e58e26f8; // em/state/1
     bytes32 private constant CHAIN = 0x96326662e6b6f497e9cb3f0631f9cd84372b3fe5a40f292d6d0af3e792fce2f0; // em/chain/1
     bytes32 private constant GOVERN = 0xdca6f942f1cb9b9fb29c91ca95c4771f4a1e63382f7336b76493f1220428b6ef; // em/govern/1
+    bytes32 private constant ENTRY = 0x06f28845090a3e2e7fabba0728611167c0c725069009b6843cfb0d32c46f1cd5; // em/import/1
+    // em/import-batch/1
+    bytes32 private constant ENTRIES = 0x23c07b5e8bbe93c18de3e5fb536c9dc4854ae33f69767f8e1bbab1e495aba74c;
 
     /// @dev The identity of a command.
     function commandId(
@@ -63,6 +66,16 @@ library Hashing {
     /// @dev The head of an accumulator after `item` was added.
     function chain(bytes32 head, bytes32 item) internal pure returns (bytes32) {
         return sha256(abi.encode(CHAIN, head, item));
+    }
+
+    /// @dev Stands for an entry of another ledger.
+    function entryDigest(bytes calldata entry) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(ENTRY, entry));
+    }
+
+    /// @dev What the operator signs once for entries that are taken over behind `start` others.
+    function importDigest(bytes32 ledger, uint64 start, bytes32[] memory digests) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(ENTRIES, ledger, uint256(start), digests));
     }
 
     /// @dev What both parties sign to change or stop the contract at `market` on this chain. `nonce` counts approvals.

@@ -44,6 +44,16 @@ library Kinds {
         return IRules.Description(true, false, _domain(table, fields.word(id)));
     }
 
+    /// @dev The same with the one domain of a table whose record has no id.
+    function bySigners(
+        bytes calldata fields,
+        bytes memory types,
+        uint8 table
+    ) internal pure returns (IRules.Description memory description) {
+        if (!fields.areFields(types)) return description;
+        return IRules.Description(true, false, Hashing.stateKey(Records.DOMAIN, bytes32(uint256(table))));
+    }
+
     function _domain(uint8 table, bytes32 id) private pure returns (bytes32) {
         return Hashing.stateKey(Records.DOMAIN, bytes32(uint256(table)), id);
     }

@@ -24,6 +24,9 @@ library Records {
     uint8 internal constant USED_KEY = 13;
     uint8 internal constant AUCTION = 14;
     uint8 internal constant ORDER = 15;
+    uint8 internal constant IMPORT = 16;
+    uint8 internal constant OLD_LEDGER = 17;
+    uint8 internal constant CLOSING = 18;
 
     // States of participants, plants and devices
     uint8 internal constant ACTIVE = 1;
@@ -170,6 +173,29 @@ library Records {
         uint64 number;
     }
 
+    /// @notice What this ledger took over from others, one at most: `head` and `count` stand for their entries.
+    /// `ledger` was closed for it; `sealedAt` and `root` are zero until sealing.
+    struct Import {
+        bytes32 ledger;
+        uint64 count;
+        bytes32 head;
+        uint64 sealedAt;
+        bytes32 root;
+    }
+
+    /// @notice Keyed by the id of a ledger that entries come from: the ledger that it had taken over, or zero, and the
+    /// separator of its EIP-712 domain.
+    struct OldLedger {
+        bytes32 previous;
+        bytes32 separator;
+    }
+
+    /// @notice One at most: what comes is on the ledger `successor`.
+    struct Closing {
+        bytes32 successor;
+        uint64 time;
+    }
+
     function genesis() internal view returns (Genesis memory) {
         return abi.decode(State.get(Hashing.stateKey(GENESIS)), (Genesis));
     }
@@ -226,5 +252,23 @@ library Records {
 
     function putAuction(bytes32 id, Auction memory record) internal {
         State.put(Hashing.stateKey(AUCTION, id), abi.encode(record));
+    }
+
+    function findImport() internal view returns (bool found, Import memory record) {
+        bytes memory value = State.get(Hashing.stateKey(IMPORT));
+        if (value.length != 0) return (true, abi.decode(value, (Import)));
+    }
+
+    function putImport(Import memory record) internal {
+        State.put(Hashing.stateKey(IMPORT), abi.encode(record));
+    }
+
+    function findOldLedger(bytes32 id) internal view returns (bool found, OldLedger memory record) {
+        bytes memory value = State.get(Hashing.stateKey(OLD_LEDGER, id));
+        if (value.length != 0) return (true, abi.decode(value, (OldLedger)));
+    }
+
+    function isClosed() internal view returns (bool) {
+        return State.has(Hashing.stateKey(CLOSING));
     }
 }

@@ -1,0 +1,57 @@
+"""What is signed by the owners of devices or comes from the utility's staff, and what the ledger tells of it.
+
+Both change the rows by the fields alone: it makes no difference by which way the command came to the ledger.
+"""
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from apps.accounts.models import Party
+from apps.ledger.consumers import Told
+from apps.ledger.exceptions import Declined, Refused
+from apps.ledger.intake import fields_of
+from apps.ledger.services.enqueue import enqueue_signed
+from apps.metering.models import Device, DeviceKey
+from apps.metering.services.devices import end_key
+from evidence.commands import Command
+from evidence.commands.kinds import RevokeDeviceKey, TransferDevice
+from ledger_adapters.contract import Code
+
+
+@transaction.atomic
+def take_revocation(command: Command, ledger: str) -> None:
+    """As on the pages: nothing signed with the key is accepted from now on, whatever the ledger will say."""
+    fields = fields_of(command, RevokeDeviceKey)
+    key = _keys(fields, ledger).first()
+    if key is None:
+        raise Refused(Code.KEY_UNKNOWN)
+    end_key(key)
+    enqueue_signed(command, ledger=ledger)
+
+
+def hear_revocation(told: Told) -> None:
+    for key in _keys(told.fields, told.ledger):
+        end_key(key)
+
+
+@transaction.atomic
+def take_transfer(command: Command, ledger: str) -> None:
+    """The device is the next owner's once the ledger has applied it."""
+    fields = fields_of(command, TransferDevice)
+    if not Device.objects.filter(ledger_id=fields.device, owner__ledger=ledger).exists():
+        raise Refused(Code.DEVICE_UNKNOWN)
+    if not Party.objects.filter(ledger_id=fields.next_owner, ledger=ledger).exists():
+        raise Declined(_("The next owner is no party of this market."))
+    enqueue_signed(command, ledger=ledger)
+
+
+def hear_transfer(told: Told) -> None:
+    fields: TransferDevice = told.fields
+    next_owner = Party.objects.filter(ledger_id=fields.next_owner, ledger=told.ledger).first()
+    if next_owner is not None:
+        Device.objects.filter(ledger_id=fields.device, owner__ledger=told.ledger).update(owner=next_owner)
+
+
+def _keys(fields: RevokeDeviceKey, ledger: str) -> QuerySet[DeviceKey]:
+    return DeviceKey.objects.filter(key_id=fields.key, device__ledger_id=fields.device, device__owner__ledger=ledger)
