@@ -4,6 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from evidence import eip712
@@ -104,6 +105,15 @@ class Health:
 
     size: int
     time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """The certificate that a setting names is good until `ends`, and from `warn` on should be renewed. Both in UTC."""
+
+    setting: str
+    ends: datetime
+    warn: datetime
 
 
 class LedgerAdapter(ABC):
@@ -254,6 +264,10 @@ class LedgerAdapter(ABC):
     @abstractmethod
     def trust(self) -> Trust:
         """What proofs are checked against from now on. It must reach their readers by another way."""
+
+    def expiries(self) -> tuple[Expiry, ...]:
+        """Certificates that the way to the ledger depends on. Nothing is asked of the ledger."""
+        return ()
 
     @abstractmethod
     def health(self) -> Health:

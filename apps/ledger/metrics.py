@@ -51,6 +51,11 @@ GAUGES = (
         "Entries or blocks that a reader of the events has not heard yet.",
         lambda f: [({"reader": reader.name}, reader.behind) for reader in f.readers],
     ),
+    Gauge(
+        "certificate_seconds",
+        "Seconds until the certificate that a setting names ends, negative afterwards.",
+        lambda f: [({"setting": each.setting}, each.seconds) for each in f.expiries],
+    ),
 )
 
 

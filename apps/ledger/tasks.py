@@ -3,6 +3,7 @@
 from celery import shared_task
 from django.conf import settings
 
+from apps.ledger.services.expiries import warn_of_expiries
 from apps.ledger.services.sweep import sweep
 from apps.ledger.wake import PUSH
 
@@ -16,3 +17,9 @@ def push(ledger: str) -> None:
 def sweep_all() -> None:
     for ledger in settings.LEDGERS:
         sweep(ledger)
+
+
+@shared_task(name="ledger.expiries")
+def warn_of_all_expiries() -> None:
+    for ledger in settings.LEDGERS:
+        warn_of_expiries(ledger)

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -16,7 +16,18 @@ from evidence.fabric.identities import Role
 from evidence.imports import signed_import
 from evidence.keys import PublicKey, Signer
 from evidence.trust import FabricTrust
-from ledger_adapters.base import LANE, ChannelProof, Event, Health, Lane, LedgerAdapter, Limits, Page, Transaction
+from ledger_adapters.base import (
+    LANE,
+    ChannelProof,
+    Event,
+    Expiry,
+    Health,
+    Lane,
+    LedgerAdapter,
+    Limits,
+    Page,
+    Transaction,
+)
 from ledger_adapters.contract import Genesis, Outcome
 from ledger_adapters.exceptions import Conflict, Misconfigured, NotAgreed, OutcomeUnknown, Rejected, Transient
 from ledger_adapters.fabric.blocks import committed_transaction, outcomes_of_block
@@ -40,6 +51,7 @@ from ledger_adapters.fabric.gateway import (
     EvaluateError,
     EventsError,
     GatewayError,
+    IdentityFiles,
     Proposal,
     Retry,
     Signed,
@@ -66,6 +78,7 @@ class Options:
 
     `address` is a peer's of the own organisation, `msp_id`, `certificate` and `private_key` who acts; `tls_ca` has the
     certificates that sign the peer's, `server_name` the name in it where that is not the host of the address.
+    `warn_days` before a certificate ends, somebody is told.
     """
 
     address: str
@@ -81,6 +94,7 @@ class Options:
     commands: int = 1_000
     bytes: int = 1_000_000
     wait: float = 30.0
+    warn_days: float = 30.0
 
     @classmethod
     def read(cls, alias: str, options: Mapping[str, Any]) -> Self:
@@ -88,7 +102,8 @@ class Options:
         where = f"LEDGERS[{alias!r}]['OPTIONS']"
         texts = ("ADDRESS", "CHANNEL", "CHAINCODE", "MSP_ID")
         paths = ("CERTIFICATE", "PRIVATE_KEY", "TLS_CA", "KEYS")
-        others: dict[str, Any] = {"SERVER_NAME": str, "OPERATOR": bool, "COMMANDS": int, "BYTES": int, "WAIT": float}
+        others: dict[str, Any] = {"SERVER_NAME": str, "OPERATOR": bool, "COMMANDS": int, "BYTES": int}
+        others |= {"WAIT": float, "WARN_DAYS": float}
         if surplus := set(options) - {*texts, *paths, *others}:
             raise Misconfigured(f"{where}: unknown {', '.join(sorted(surplus))}")
         for name in (*texts, *paths):
@@ -114,40 +129,47 @@ class FabricLedger(LedgerAdapter):
         self,
         alias: str,
         options: Options,
-        identity: SigningIdentity,
+        identities: IdentityFiles,
         operator: Signer | None,
     ) -> None:
         super().__init__(alias, operator)
         self.options = options
-        self.identity = identity
         self.limits = Limits(options.commands, options.bytes)
-        tls = Tls(options.tls_ca.read_bytes(), options.server_name or None)
-        self.gateway = BlockingGateway(Target(options.address, tls), Deadlines(commit_status=options.wait))
-        self._prover = Prover(self.gateway, identity, options.channel, self.events)
+        roots = options.tls_ca.read_bytes()
+        self._roots_end = min(each.not_valid_after_utc for each in x509.load_pem_x509_certificates(roots))
+        target = Target(options.address, Tls(roots, options.server_name or None))
+        self.gateway = BlockingGateway(target, Deadlines(commit_status=options.wait))
+        self._identities = identities
+        self._prover = Prover(self.gateway, identities.current, options.channel, self.events)
 
     @classmethod
     def check_options(cls, alias: str, options: Mapping[str, Any]) -> Hashable:
-        chosen, _identity = cls._read(alias, options)
+        chosen, _identities = cls._read(alias, options)
         return chosen.address, chosen.channel, chosen.chaincode
 
     @classmethod
     def from_options(cls, alias: str, options: Mapping[str, Any]) -> "FabricLedger":
-        chosen, identity = cls._read(alias, options)
+        chosen, identities = cls._read(alias, options)
         operator = KeyFolder(chosen.keys).signer("operator") if chosen.operator else None
-        return cls(alias, chosen, identity, operator)
+        return cls(alias, chosen, identities, operator)
 
     @staticmethod
-    def _read(alias: str, options: Mapping[str, Any]) -> tuple[Options, SigningIdentity]:
+    def _read(alias: str, options: Mapping[str, Any]) -> tuple[Options, IdentityFiles]:
         chosen = Options.read(alias, options)
         try:
-            identity = SigningIdentity.from_files(chosen.msp_id, chosen.certificate, chosen.private_key)
+            identities = IdentityFiles(chosen.msp_id, chosen.certificate, chosen.private_key)
         except (ValueError, TypeError) as error:
             raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: CERTIFICATE or PRIVATE_KEY: {error}") from None
         try:
             x509.load_pem_x509_certificates(chosen.tls_ca.read_bytes())
         except ValueError as error:
             raise Misconfigured(f"LEDGERS[{alias!r}]['OPTIONS']: TLS_CA: {error}") from None
-        return chosen, identity
+        return chosen, identities
+
+    @property
+    def identity(self) -> SigningIdentity:
+        """Who acts: another one after each renewal."""
+        return self._identities.current()
 
     def found(self, ledger: bytes, market: bytes, community: PublicKey) -> Genesis:
         """As with every ledger; but each organisation must have agreed to the record first.
@@ -202,10 +224,9 @@ class FabricLedger(LedgerAdapter):
     def _check_chaincode(self) -> None:
         """Peers that have just been started and a name that nobody knows look the same to the gateway."""
         name, channel = self.options.chaincode, self.options.channel
-        arguments = [b"QueryChaincodeDefinition", QueryChaincodeDefinitionArgs(name=name).SerializeToString()]
-        proposal = Proposal.build(self.identity.identity, channel, "_lifecycle", arguments)
+        arguments = (b"QueryChaincodeDefinition", QueryChaincodeDefinitionArgs(name=name).SerializeToString())
         try:
-            self.gateway.evaluate(proposal.sign(self.identity))
+            self.gateway.evaluate(self._propose(*arguments, chaincode="_lifecycle"))
         except EvaluateError as error:
             if "is not defined" in str(error):
                 raise Misconfigured(f"CHAINCODE: there is no {name} on channel {channel}") from error
@@ -229,18 +250,28 @@ class FabricLedger(LedgerAdapter):
         proposal = Signed.from_bytes(Proposal, transaction.payload)
         age = time.time() - proposal.message.time.timestamp()
         if age > OLDEST_PROPOSAL:
-            if self.outcome(transaction.id) is None:
-                raise Conflict(f"the proposal is {age:.0f} s old, and its time is that of the ledger")
+            self._give_up(transaction, f"the proposal is {age:.0f} s old, and its time is that of the ledger")
             return
-        self._finish(self._endorse(proposal))
+        try:
+            self._finish(self._endorse(proposal))
+        except Misconfigured as error:
+            if proposal.message.creator == self.identity.identity.creator:
+                raise
+            self._give_up(transaction, f"who signed the proposal has been replaced since: {error}")
 
-    def _propose(self, *arguments: bytes) -> Signed[Proposal]:
-        options = self.options
-        return Proposal.build(self.identity.identity, options.channel, options.chaincode, arguments).sign(self.identity)
+    def _give_up(self, transaction: Transaction, reason: str) -> None:
+        """Raises `Conflict` unless the transaction is on the ledger already."""
+        if self.outcome(transaction.id) is None:
+            raise Conflict(reason)
+
+    def _propose(self, *arguments: bytes | str, chaincode: str = "") -> Signed[Proposal]:
+        """Of the market's chaincode unless another is named."""
+        who, options = self.identity, self.options
+        return Proposal.build(who.identity, options.channel, chaincode or options.chaincode, arguments).sign(who)
 
     def _endorse(self, proposal: Signed[Proposal]) -> "_Endorsed":
         try:
-            return _Endorsed(proposal.message, self.gateway.endorse(proposal).sign(self.identity))
+            transaction = self.gateway.endorse(proposal)
         except EndorseError as error:
             if error.duplicate:
                 return _Endorsed(proposal.message, None)
@@ -250,6 +281,11 @@ class FabricLedger(LedgerAdapter):
             if error.chaincode_response is not None:
                 raise Rejected(str(error)) from error
             self._explain(error)
+        # A transaction is signed by whom its proposal names, though somebody else acts by now.
+        creator = self._identities.of(proposal.message.creator)
+        if creator is None:
+            raise Conflict("the identity that signed the proposal is no longer here")
+        return _Endorsed(proposal.message, transaction.sign(creator))
 
     def _finish(self, endorsed: "_Endorsed") -> None:
         if endorsed.transaction is not None:
@@ -261,10 +297,10 @@ class FabricLedger(LedgerAdapter):
                 if not error.outcome_unknown:
                     raise Rejected(str(error)) from error
                 raise OutcomeUnknown(str(error)) from error
-        proposal = endorsed.proposal
-        question = CommitStatusRequest.build(self.identity.identity, proposal.channel, proposal.transaction_id)
+        who, proposal = self.identity, endorsed.proposal
+        question = CommitStatusRequest.build(who.identity, proposal.channel, proposal.transaction_id)
         try:
-            status = self.gateway.commit_status(question.sign(self.identity))
+            status = self.gateway.commit_status(question.sign(who))
             status.raise_if_invalid()
         except CommitStatusError as error:
             raise OutcomeUnknown(str(error)) from error
@@ -299,11 +335,9 @@ class FabricLedger(LedgerAdapter):
 
     def outcome(self, transaction_id: bytes) -> tuple[Outcome, ...] | None:
         name = transaction_id.hex()
-        proposal = Proposal.build(
-            self.identity.identity, self.options.channel, "qscc", ["GetTransactionByID", self.options.channel, name]
-        )
+        question = self._propose("GetTransactionByID", self.options.channel, name, chaincode="qscc")
         try:
-            found = committed_transaction(self.gateway.evaluate(proposal.sign(self.identity)))
+            found = committed_transaction(self.gateway.evaluate(question))
         except EvaluateError as error:
             if error.chaincode_response is not None and "no such transaction ID" in error.chaincode_response[1]:
                 return None
@@ -342,9 +376,10 @@ class FabricLedger(LedgerAdapter):
             return Page((), start)
         last = min(height, first + BLOCKS_AT_ONCE) - 1
         found: list[Event] = []
-        request = BlocksRequest.build(self.identity.identity, self.options.channel, first, last)
+        who = self.identity
+        request = BlocksRequest.build(who.identity, self.options.channel, first, last)
         try:
-            with self.gateway.blocks(request.sign(self.identity)) as blocks:
+            with self.gateway.blocks(request.sign(who)) as blocks:
                 for block in blocks:
                     outcomes = outcomes_of_block(block, self.options.chaincode)
                     base = block.header.number * POSITIONS
@@ -401,11 +436,16 @@ class FabricLedger(LedgerAdapter):
 
     def _ask_system(self, chaincode: str, arguments: Sequence[str | bytes]) -> bytes:
         """A query of a chaincode that every peer brings along."""
-        proposal = Proposal.build(self.identity.identity, self.options.channel, chaincode, arguments)
         try:
-            return self.gateway.evaluate(proposal.sign(self.identity))
+            return self.gateway.evaluate(self._propose(*arguments, chaincode=chaincode))
         except EvaluateError as error:
             self._explain(error)
+
+    def expiries(self) -> tuple[Expiry, ...]:
+        """Of several certificates in TLS_CA, the first that ends counts."""
+        ends = {"CERTIFICATE": self.identity.identity.expires, "TLS_CA": self._roots_end}
+        before = timedelta(days=self.options.warn_days)
+        return tuple(Expiry(setting, end, end - before) for setting, end in ends.items())
 
     def health(self) -> Health:
         return Health(self._height(), int(time.time()))

@@ -33,7 +33,9 @@ class Prover:
     The ledger itself cannot be asked: a peer finds transactions by their ids, not by what is in them.
     """
 
-    def __init__(self, gateway: BlockingGateway, identity: SigningIdentity, channel: str, events: Events) -> None:
+    def __init__(
+        self, gateway: BlockingGateway, identity: Callable[[], SigningIdentity], channel: str, events: Events
+    ) -> None:
         self._gateway = gateway
         self._identity = identity
         self._channel = channel
@@ -62,7 +64,7 @@ class Prover:
             return {id: self._applied[id] for id in ids}
 
     def _block(self, number: int) -> Any:
-        return read_block(self._gateway, self._identity, self._channel, number)
+        return read_block(self._gateway, self._identity(), self._channel, number)
 
 
 def ordered_block(block: Any, wanted: Mapping[bytes, Collection[bytes]]) -> OrderedBlock:

@@ -21,6 +21,7 @@ from evidence.trust import EmbeddedTrust, FabricTrust, Trust, TrustError
 from evidence.verify import VerificationError
 from evidence.verify.ledger import read_log
 from ledger_adapters.fabric.adapter import FabricLedger, Options
+from ledger_adapters.fabric.gateway import IdentityFiles
 from tests.evidence.fabric_made import Msp
 from tests.fabric.conftest import Market
 from tests.fabric.recording import STORED, record
@@ -68,7 +69,8 @@ def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 def ledger_of(network: Network, market: Market, keys: Path) -> FabricLedger:
     """The tests' market as a ledger."""
     options = Options.read("fabric", {**network.description.options("utility"), "KEYS": keys})
-    return FabricLedger("fabric", options, network.description.organisations["utility"].identity(), market.operator)
+    identities = IdentityFiles(options.msp_id, options.certificate, options.private_key)
+    return FabricLedger("fabric", options, identities, market.operator)
 
 
 @pytest.fixture

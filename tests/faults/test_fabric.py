@@ -15,6 +15,7 @@ from django.db import transaction
 from apps.ledger.ledgers import DEFAULT
 from apps.ledger.models import Attempt, Event, Lane, Stream
 from apps.ledger.services.enqueue import enqueue
+from apps.ledger.services.figures import figures
 from deploy.fabric.network import Network, NetworkError, check_programs
 from evidence.commands import Fields, kinds
 from evidence.keys import SoftwareKey
@@ -23,6 +24,8 @@ from ledger_adapters.contract.records import Custody, Mode, Pricing, Role
 from ledger_adapters.exceptions import NotAgreed
 from ledger_adapters.fabric.adapter import FabricLedger
 from ledger_adapters.fabric.gateway import Proposal, Signed
+from ledger_adapters.fabric.identities import IdentityFolder
+from tests.fabric.issuing import issue
 from tests.faults.conftest import Use
 from tests.faults.proxy import Proxy, proxy_to
 from tests.faults.support import (
@@ -269,16 +272,36 @@ def test_clock_that_is_wrong_holds_commands_up_and_loses_none(ledger: Open) -> N
 def proposals_at(adapter: FabricLedger, offset: timedelta) -> Iterator[None]:
     """What is proposed meanwhile has a time that is off by `offset`."""
 
-    def propose(*arguments: bytes) -> Signed[Proposal]:
+    def propose(*arguments: bytes | str, chaincode: str = "") -> Signed[Proposal]:
         made, at = adapter.options, datetime.now(UTC) + offset
-        identity = adapter.identity
-        return Proposal.build(identity.identity, made.channel, made.chaincode, arguments, time=at).sign(identity)
+        who, called = adapter.identity, chaincode or made.chaincode
+        return Proposal.build(who.identity, made.channel, called, arguments, time=at).sign(who)
 
     adapter._propose = propose  # type: ignore[method-assign]
     try:
         yield
     finally:
         del adapter._propose
+
+
+def test_identity_that_ends_and_is_replaced(ledger: Open, network: Network, tmp_path: Path) -> None:
+    """With a run going on: the reason is shown, nothing is lost or parked, and nobody restarts anything."""
+    folder = IdentityFolder(tmp_path / "identity")
+    issue(network, folder, timedelta(seconds=6))
+    adapter = ledger(CERTIFICATE=str(folder.certificate), PRIVATE_KEY=str(folder.private_key))
+    ids = queue_some(4)
+    with sweeping():
+        until_confirmed(ids)
+        assert all(each.near for each in figures(DEFAULT).expiries if each.setting == "CERTIFICATE")
+        until(lambda: adapter.identity.identity.expires < datetime.now(UTC), 10, "the identity does not end")
+        late = queue_some(4)
+        until_reason("CERTIFICATE: ", "identity expired")
+        assert left(late) == len(late)
+        issue(network, folder, timedelta(days=365))
+        say("identity that ended", until_confirmed(late))
+        assert not any(each.near for each in figures(DEFAULT).expiries)
+        assert not Stream.objects.exclude(parked_by=None).exists()
+    assert_applied_once(ids + late)
 
 
 def test_two_organisations_write_to_the_same_objects(ledger: Open) -> None:

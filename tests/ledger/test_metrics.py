@@ -2,16 +2,20 @@
 
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
+from celery.schedules import crontab
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.formats import date_format
+from structlog.testing import capture_logs
 
 from apps.accounts.choices import MemberRole
 from apps.accounts.models import User
@@ -21,7 +25,8 @@ from apps.ledger.models import LANES, Command, Lane, Stream
 from apps.ledger.services.figures import figures
 from apps.ledger.services.listen import LISTENER
 from apps.ledger.services.sweep import drain, sweep
-from ledger_adapters.base import LedgerAdapter
+from apps.ledger.tasks import warn_of_all_expiries
+from ledger_adapters.base import Expiry, LedgerAdapter
 from ledger_adapters.exceptions import Conflict, Transient
 from tests.conftest import signed_in
 from tests.factories import MembershipFactory
@@ -138,6 +143,66 @@ def test_figures_cost_the_same_however_much_waits(ledger: FaultyLedger) -> None:
     assert count() == few <= 10
 
 
+# Certificates
+
+
+def good_for(monkeypatch: pytest.MonkeyPatch, ledger: LedgerAdapter, days: float, warned: float = 30.0) -> datetime:
+    """The way to the ledger depends on a certificate; returns until when it is good."""
+    # Half an hour more, so that a slow machine counts the same days.
+    ends = (timezone.now() + timedelta(days=days, minutes=30)).replace(microsecond=0)
+    expiry = Expiry("CERTIFICATE", ends, ends - timedelta(days=warned))
+    monkeypatch.setattr(ledger, "expiries", lambda: (expiry,))
+    return ends
+
+
+@pytest.mark.parametrize(
+    ("days", "warned", "near"), [(31, 30, False), (29, 30, True), (29, 7, False), (-1, 7, True), (0.1, 0, False)]
+)
+def test_certificate_is_near_its_end_from_some_days_on(
+    days: float, warned: float, near: bool, ledger: FaultyLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = good_for(monkeypatch, ledger, days, warned)
+    (found,) = figures(DEFAULT).expiries
+    assert (found.setting, found.ends, found.near) == ("CERTIFICATE", ends, near)
+    assert 0 <= days * 86_400 + 1_800 - found.seconds < 60
+    assert samples(exposition([DEFAULT]))['certificate_seconds{ledger="default",setting="CERTIFICATE"}'] // 60 in (
+        found.seconds // 60,
+        found.seconds // 60 - 1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "said"), [(365, "(365 days)"), (12, "(12 days), renew it"), (-1, "(ended), renew it")]
+)
+def test_status_says_until_when_a_certificate_is_good(
+    days: int, said: str, ledger: FaultyLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = good_for(monkeypatch, ledger, days)
+    assert f"certificate CERTIFICATE: until {ends.isoformat()} {said}" in printed("status").splitlines()
+
+
+def test_log_warns_of_what_ends_soon_alone(ledger: FaultyLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    with capture_logs() as logs:
+        good_for(monkeypatch, ledger, 31)
+        warn_of_all_expiries()
+        assert logs == []
+        ends = good_for(monkeypatch, ledger, 29)
+        warn_of_all_expiries()
+    warning = {"event": "certificate_ends", "log_level": "warning"}
+    assert logs == [{**warning, "ledger": DEFAULT, "setting": "CERTIFICATE", "ends": ends.isoformat()}]
+
+
+def test_certificates_are_looked_at_daily() -> None:
+    scheduled = settings.CELERY_BEAT_SCHEDULE["ledger.expiries"]
+    assert scheduled["task"] == warn_of_all_expiries.name
+    assert scheduled["schedule"] == crontab(hour="6", minute="15")
+
+
+def test_ledger_without_certificates_shows_none(ledger: FaultyLedger) -> None:
+    assert figures(DEFAULT).expiries == ()
+    assert "certificate" not in printed("status")
+
+
 # Command line
 
 
@@ -226,6 +291,20 @@ def test_metrics_for_those_who_look_after_the_ledger(ledger: FaultyLedger, alice
 
 
 # Pages
+
+
+@pytest.mark.parametrize(("days", "near"), [(365, False), (12, True)])
+def test_pages_show_until_when_a_certificate_is_good(
+    days: int, near: bool, ledger: FaultyLedger, monkeypatch: pytest.MonkeyPatch, alice: User
+) -> None:
+    ends = date_format(good_for(monkeypatch, ledger, days), "DATE_FORMAT")
+    MembershipFactory.make(user=alice, party=make_utility(), role=MemberRole.STAFF)
+    portal = signed_in(alice).get("/ledger/").content.decode()
+    assert f"<dt>Certificate CERTIFICATE: valid until</dt><dd>{ends}</dd>" in portal
+    administration = signed_in(User.objects.create_superuser("root@example.org")).get("/admin/ledger/lane/")
+    assert f"<td>CERTIFICATE</td><td>{ends}" in administration.content.decode()
+    for page in (portal, administration.content.decode()):
+        assert ("It ends soon and has to be renewed." in page) is near
 
 
 def test_the_administration_shows_the_figures(ledger: FaultyLedger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from apps.ledger.choices import CommandState, TransactionState
 from apps.ledger.ledgers import get_ledger
 from apps.ledger.models import LANES, Attempt, Command, Cursor, Event, Lane, Stream, Transaction
+from apps.ledger.services.expiries import ExpiryFigures, expiries
 from apps.ledger.services.listen import LISTENER
 from ledger_adapters.base import Health, LedgerAdapter
 from ledger_adapters.exceptions import LedgerError
@@ -69,6 +70,7 @@ class Figures:
     waiting_seconds: int | None
     lanes: tuple[LaneFigures, ...]
     readers: tuple[ReaderFigures, ...]
+    expiries: tuple[ExpiryFigures, ...]
 
 
 def figures(ledger: str) -> Figures:
@@ -93,6 +95,7 @@ def figures(ledger: str) -> Figures:
         waiting_seconds=_waiting_seconds(ledger),
         lanes=lanes,
         readers=readers,
+        expiries=tuple(expiries(adapter)),
     )
 
 

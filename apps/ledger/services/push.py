@@ -18,7 +18,7 @@ from apps.ledger.models import LANES, Attempt, Command, Lane, Stream, Transactio
 from apps.ledger.services.listen import finish, listen
 from ledger_adapters import base
 from ledger_adapters.base import LedgerAdapter, Limits
-from ledger_adapters.exceptions import Conflict, OutcomeUnknown, Rejected, Transient
+from ledger_adapters.exceptions import Conflict, Misconfigured, OutcomeUnknown, Rejected, Transient
 
 logger = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ def _push_if_free(ledger: str, lane: int) -> None:
         push_lane(claim)
     except LostLane:
         logger.warning("lane_lost", ledger=ledger, lane=lane)
-    except Transient as error:
+    except (Transient, Misconfigured) as error:
         logger.warning("ledger_away", ledger=ledger, lane=lane, error=str(error))
     except Exception:
         # A defect in what one lane holds must not keep the others from theirs.

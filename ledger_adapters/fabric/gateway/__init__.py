@@ -33,6 +33,7 @@ from .errors import (
     ValidationCode,
 )
 from .events import BlocksRequest, ChaincodeEvent, ChaincodeEventsRequest, Checkpoint
+from .files import IdentityFiles
 from .follow import follow_blocks, follow_chaincode_events
 from .identity import Identity, PrivateKeySigner, Signer, SigningIdentity, low_s
 from .message import MalformedMessage, Message, Signed
@@ -65,6 +66,7 @@ __all__ = [
     "Gateway",
     "GatewayError",
     "Identity",
+    "IdentityFiles",
     "MalformedMessage",
     "Message",
     "PreparedTransaction",

@@ -113,6 +113,12 @@ class Proposal(Message):
         return str(self._channel_header.channel_id)
 
     @property
+    def creator(self) -> bytes:
+        """`SerializedIdentity` of who signs the proposal, and later the transaction."""
+        found: bytes = parse(common_pb2.SignatureHeader, self.header.signature_header).creator
+        return found
+
+    @property
     def time(self) -> datetime:
         found: datetime = self._channel_header.timestamp.ToDatetime(tzinfo=UTC)
         return found

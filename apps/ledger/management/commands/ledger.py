@@ -132,5 +132,9 @@ def _lines(found: Figures) -> Iterable[str]:
             when = lane.failed_at.isoformat(timespec="seconds") if lane.failed_at else ""
             words += f", {'once failed' if lane.over else 'fails'} ({when}): {lane.last_failure}"
         yield words
+    for each in found.expiries:
+        days = f"{each.seconds // 86_400} days" if each.seconds >= 0 else "ended"
+        words = f"certificate {each.setting}: until {each.ends.isoformat(timespec='seconds')} ({days})"
+        yield words + (", renew it" if each.near else "")
     for reader in found.readers:
         yield f"reader {reader.name}: at {reader.position}" + (f", {reader.behind} behind" if reader.behind else "")
