@@ -211,15 +211,16 @@ def test_a_rejected_registration_stays_parked_until_a_person_has_looked(ledger: 
     assert status(DEFAULT).parked == 1
 
 
-def owner_with_plant() -> tuple[Party, Plant]:
+def owner_with_plant(utility: Party | None = None) -> tuple[Party, Plant]:
     """Both are queued; the plant's registration names its owner's as its predecessor."""
-    owner = register_party(name="Bob", utility=make_utility())
+    owner = register_party(name="Bob", utility=utility or make_utility())
     point = make_point(owner)
     return owner, register_plant(point=point, owner=owner, name="roof", power_w=5_000, since=dt.date(2026, 1, 1))
 
 
 def test_a_command_waits_for_its_predecessor_in_another_stream(ledger: FaultyLedger) -> None:
-    pairs = [owner_with_plant() for _ in range(8)]
+    utility = make_utility()
+    pairs = [owner_with_plant(utility) for _ in range(8)]
     ids = [bytes(thing.command_id or b"") for pair in pairs for thing in pair]
     drain(DEFAULT)
     assert_once_each(ids)
