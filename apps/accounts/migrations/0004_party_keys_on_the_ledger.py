@@ -47,5 +47,9 @@ class Migration(migrations.Migration):
             "ledger_code",
             models.PositiveSmallIntegerField(editable=False, null=True, verbose_name="rejected because"),
         ),
+        # Processes of the version before go on adding keys while this one is rolled out.
+        migrations.RunSQL(
+            "ALTER TABLE accounts_partykey ALTER COLUMN ledger_state SET DEFAULT 'pending'", migrations.RunSQL.noop
+        ),
         migrations.RunPython(as_their_party, migrations.RunPython.noop),
     ]
