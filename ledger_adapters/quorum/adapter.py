@@ -393,7 +393,8 @@ class QuorumLedger(LedgerAdapter):
     def trust(self) -> QuorumTrust:
         genesis = self.genesis()
         contract = bytes.fromhex(self.market.address.removeprefix("0x"))
-        return QuorumTrust(genesis.ledger, genesis.market, self.options.chain_id, contract, proofs.validators(self.w3))
+        validators = proofs.validators(self.market, self._final_block())
+        return QuorumTrust(genesis.ledger, genesis.market, self.options.chain_id, contract, validators)
 
     def health(self) -> Health:
         block = self.w3.eth.get_block("latest")
