@@ -11,6 +11,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 from web3 import HTTPProvider
+from web3.exceptions import Web3RPCError
 from web3.providers import JSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
@@ -79,6 +80,12 @@ class Nodes(JSONBaseProvider):
         if delivered is not None and method == "eth_sendRawTransaction":
             raise OutcomeUnknown(message) from delivered
         raise Transient(message)
+
+
+def answer_of(error: Web3RPCError) -> str:
+    """What the node answered, in its own words."""
+    answer = error.rpc_response
+    return str(answer["error"]["message"]) if answer else str(error.message)
 
 
 def _provider(url: str, access: Access) -> HTTPProvider:
