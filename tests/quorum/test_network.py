@@ -136,14 +136,6 @@ def test_with_a_gas_price_a_transaction_pays_it_and_a_cheaper_one_is_refused(tmp
 
 
 @pytest.mark.quorum
-def test_ibft_validators_seal_blocks_too(tmp_path: Path) -> None:
-    with running_network(tmp_path / "network", replace(SETTINGS, consensus="ibft")) as network:
-        first = network.nodes[0]
-        assert receipt(first, send(network, first, to=SOMEBODY, gas=21_000))["status"] == "0x1"
-        assert set(validators(first)) == {node.address for node in network.nodes}
-
-
-@pytest.mark.quorum
 def test_nobody_connects_to_a_permissioned_network_unless_permitted(tmp_path: Path) -> None:
     with running_network(tmp_path / "network", replace(SETTINGS, is_permissioned=True)) as network:
         network.add("auditor")

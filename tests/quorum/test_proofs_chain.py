@@ -1,5 +1,7 @@
 """From the market's contract to the verified invoice: what the adapter proves, on a chain that runs."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import rlp
 from web3.exceptions import Web3RPCError
 
 from deploy.quorum.network import Network
+from energymarket.settings.environment import PROJECT_DIR
 from evidence.bundle import QuorumLog, dump, load
 from evidence.commands import Command, Fields, wallet_digest
 from evidence.commands.kinds import RegisterParticipant
@@ -80,12 +83,16 @@ def ledger(quorum_network: Network, tmp_path_factory: pytest.TempPathFactory) ->
     return founded(tmp_path_factory.mktemp("market"), rpc, quorum_network.settings.chain_id)
 
 
-@pytest.mark.quorum
-def test_an_invoice_is_verified_by_what_the_validators_sealed(ledger: QuorumLedger) -> None:
+def invoice_on(ledger: QuorumLedger) -> bytes:
     invoice = bobs_invoice()
     on_chain = OnChain(**{member: getattr(invoice, member) for member in invoice.__dataclass_fields__})
     on_chain.ledger = ledger
-    bundle, trust = on_chain.bundle(), ledger.trust()
+    return on_chain.bundle()
+
+
+@pytest.mark.quorum
+def test_an_invoice_is_verified_by_what_the_validators_sealed(ledger: QuorumLedger) -> None:
+    bundle, trust = invoice_on(ledger), ledger.trust()
     report = verify(bundle, trust.encode())
     assert report.figures.total_minor > 0
     assert report.grades == {1: 350}
@@ -122,6 +129,35 @@ def test_headers_that_name_others_than_the_votes_are_not_trusted(
     monkeypatch.setattr(proofs, "_counted", lambda _w3, _block: frozenset({bytes(20)}))
     with pytest.raises(LedgerError, match="names others than those who may seal it"):
         ledger.trust()
+
+
+@pytest.mark.quorum
+def test_an_invoice_is_verified_by_what_ibft_validators_sealed(tmp_path: Path) -> None:
+    """Their seals stand elsewhere in the header, and over something else, than those of QBFT."""
+    with running_network(tmp_path / "network", replace(SETTINGS, consensus="ibft")) as network:
+        ledger = founded(tmp_path, [node.rpc for node in network.nodes], network.settings.chain_id)
+        bundle, trust = invoice_on(ledger), ledger.trust()
+        applied = [event.outcome for page in ledger.pages() for event in page.events]
+        addresses = {node.address for node in network.nodes}
+    assert {"0x" + address.hex() for address in trust.validators_of(0)} == addresses
+    log = load(bundle).log
+    assert isinstance(log, QuorumLog)
+    proven, _ = read_log(log, trust)
+    assert [one.command.id for one in proven] == [outcome.id for outcome in applied]
+    code, said = verified_alone(tmp_path, bundle, trust)
+    assert (code, "sealed by at least 3 of 4 validators" in said) == (0, True)
+    strangers = replace(trust, validators=(ValidatorSet(0, frozenset({bytes(20)})),))
+    code, said = verified_alone(tmp_path, bundle, strangers)
+    assert (code, "not among the validators that are trusted" in said) == (1, True)
+
+
+def verified_alone(folder: Path, bundle: bytes, trust: QuorumTrust) -> tuple[int, str]:
+    """By the program that readers have, which knows nothing but two files."""
+    (folder / "bundle.json").write_bytes(bundle)
+    (folder / "anchors.json").write_bytes(trust.encode())
+    program = [sys.executable, "-m", "evidence.verify", "bundle.json", "--trust", "anchors.json"]
+    found = subprocess.run(program, cwd=folder, env={"PYTHONPATH": str(PROJECT_DIR)}, capture_output=True, text=True)
+    return found.returncode, found.stdout
 
 
 @pytest.mark.quorum
