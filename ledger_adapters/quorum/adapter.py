@@ -99,19 +99,32 @@ class QuorumLedger(LedgerAdapter):
         return self.genesis()
 
     def _create(self, creation: TxParams) -> TxReceipt:
-        sender = self.senders[0]
-        nonce = self.w3.eth.get_transaction_count(sender.address)
-        raw = self._sign(sender, nonce, GAS_OF_CREATION, self.prices.now(), creation)
+        founder = self._founder()
+        nonce = self.w3.eth.get_transaction_count(founder.address)
+        gas = min(GAS_OF_CREATION, self.options.block_gas)
+        raw = self._sign(founder, nonce, gas, self.prices.now(), creation)
         try:
             sent = self.w3.eth.send_raw_transaction(raw)
         except Web3RPCError as error:
-            raise Misconfigured(self._why_not_founded(answer_of(error))) from error
+            raise Misconfigured(self._why_not_founded(founder, answer_of(error))) from error
         return self.w3.eth.wait_for_transaction_receipt(sent, timeout=60)
 
-    def _why_not_founded(self, said: str) -> str:
+    def _founder(self) -> LocalAccount:
+        path = self.options.founder
+        if path is None:
+            return self.senders[0]
+        try:
+            found: LocalAccount = Account.from_key(path.read_text(encoding="ascii").strip())
+        except (OSError, ValueError) as error:
+            raise Misconfigured(f"FOUNDER: {path} holds no secret key: {type(error).__name__}") from None
+        return found
+
+    def _why_not_founded(self, founder: LocalAccount, said: str) -> str:
         if any(text in said.lower() for text in _TOO_POOR):
-            return f"KEYS: {self.senders[0].address} and the other senders need ether: {said}"
-        return f"the node takes no contract of {self.senders[0].address}: {said}"
+            if self.options.founder:
+                return f"FOUNDER: {founder.address} needs ether: {said}"
+            return f"KEYS: {founder.address} and the other senders need ether: {said}"
+        return f"the node takes no contract of {founder.address}: {said}"
 
     @property
     def market(self) -> Market:

@@ -16,6 +16,7 @@ class Options:
     """`OPTIONS` of a Quorum ledger in `LEDGERS`.
 
     `contract` is the market's address, or `deployment` the file in which the address stands once it is on the chain.
+    `founder`: a file with the secret key, 64 hexadecimal digits, of the account that founds it instead of a sender.
     `gas_price` is in wei; with `most_gas_price` it is the least, and what the node asks is offered, up to that.
     `cost_per_day`: wei that all transactions of any 24 hours may cost together. `gas_per_command` is what a command may
     use at most; `wait` how many seconds a transaction is waited for; `confirmations` how many blocks make one final:
@@ -27,6 +28,7 @@ class Options:
     keys: Path
     contract: str = ""
     deployment: Path | None = None
+    founder: Path | None = None
     confirmations: int = 0
     gas_price: int = 0
     most_gas_price: int | None = None
@@ -47,6 +49,7 @@ class Options:
             "KEYS": Path,
             "CONTRACT": str,
             "DEPLOYMENT": Path,
+            "FOUNDER": Path,
             "CONFIRMATIONS": int,
             "GAS_PRICE": int,
             "MOST_GAS_PRICE": int,

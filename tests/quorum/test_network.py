@@ -13,17 +13,8 @@ from eth_account import Account
 from eth_utils.address import to_checksum_address
 
 from deploy.quorum.genesis import Settings, extra_data, genesis
-from deploy.quorum.network import (
-    Network,
-    NetworkError,
-    Node,
-    block_number,
-    call,
-    find_geth,
-    is_free,
-    validators,
-    wait_until,
-)
+from deploy.quorum.network import Network, find_geth
+from deploy.quorum.node import NetworkError, Node, block_number, call, is_free, validators, wait_until
 from energymarket.settings.environment import PROJECT_DIR
 from tests.quorum.conftest import SETTINGS, running_network
 

@@ -11,7 +11,7 @@ from hexbytes import HexBytes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.quorum.network import wait_until
+from deploy.quorum.node import wait_until
 from evidence.keys import SoftwareKey
 from ledger_adapters.contract import Code
 from ledger_adapters.exceptions import Misconfigured, Transient
