@@ -49,6 +49,7 @@ _KNOWN = ("already known", "known transaction", "already imported")
 _TOO_LARGE = ("oversized data", "exceeds block gas limit", "intrinsic gas too low", "max initcode size")
 _OTHER_PRICE = ("underpriced", "gas price not 0", "less than block base fee", "tx fee")
 _TOO_POOR = ("insufficient funds",)
+_NO_RIGHT = ("does not have permission",)  # account permissioning of GoQuorum, in both of its models
 
 
 class QuorumLedger(LedgerAdapter):
@@ -120,6 +121,9 @@ class QuorumLedger(LedgerAdapter):
         return found
 
     def _why_not_founded(self, founder: LocalAccount, said: str) -> str:
+        if any(text in said.lower() for text in _NO_RIGHT):
+            option = "FOUNDER" if self.options.founder else "KEYS"
+            return f"{option}: {founder.address} needs the right to put contracts on this network: {said}"
         if any(text in said.lower() for text in _TOO_POOR):
             if self.options.founder:
                 return f"FOUNDER: {founder.address} needs ether: {said}"
@@ -281,6 +285,10 @@ class QuorumLedger(LedgerAdapter):
             raise Transient(f"GAS_PRICE: {answer_of(error)}{self._at_the_cap(offer)}") from error
         if any(text in message for text in _TOO_POOR):
             raise Transient(f"{Account.recover_transaction(transaction.payload)}: {answer_of(error)}") from error
+        if any(text in message for text in _NO_RIGHT):
+            sender = Account.recover_transaction(transaction.payload)
+            asked = "needs the right to call contracts on this network, as the other senders do"
+            raise Misconfigured(f"KEYS: {sender} {asked}: {answer_of(error)}") from error
         raise Transient(answer_of(error)) from error
 
     def _in_block(self, transaction: Transaction) -> bool:

@@ -27,9 +27,9 @@ STORING_CODE = bytes.fromhex("6020356000355500")
 DEPLOYING_CODE = bytes.fromhex("6008600c60003960086000f3")
 
 
-def send(network: Network, node: Node, **fields: Any) -> str:
-    """Sign with the first sender's key and send; the hash of the transaction."""
-    key = network.sender_keys()[0]
+def send(network: Network, node: Node, key: str = "", **fields: Any) -> str:
+    """Sign, with the first sender's key unless another is given, and send; the hash of the transaction."""
+    key = key or network.sender_keys()[0]
     nonce = int(call(node, "eth_getTransactionCount", Account.from_key(key).address, "pending"), 16)
     sent = {"nonce": nonce, "gas": 200_000, "gasPrice": 0, "chainId": network.settings.chain_id, **fields}
     return str(call(node, "eth_sendRawTransaction", Account.sign_transaction(sent, key).raw_transaction.to_0x_hex()))

@@ -19,7 +19,7 @@ from apps.ledger.services.costs import afford, as_sent, replace, settle
 from apps.ledger.services.listen import finish, listen, outcome_of
 from ledger_adapters import base
 from ledger_adapters.base import LedgerAdapter, Limits
-from ledger_adapters.exceptions import Conflict, OutcomeUnknown, Rejected, Transient
+from ledger_adapters.exceptions import Conflict, Misconfigured, OutcomeUnknown, Rejected, Transient
 
 logger = structlog.get_logger(__name__)
 
@@ -230,7 +230,8 @@ def _send(claim: Claim, sent: Transaction, adapter: LedgerAdapter) -> bool:
             adapter.submit(as_sent(sent))
     except Transient as error:
         result, message = AttemptResult.TRANSIENT, str(error)
-    except OutcomeUnknown as error:
+    except (OutcomeUnknown, Misconfigured) as error:
+        # What does not fit may have been noticed after the bytes were out.
         result, message = AttemptResult.UNKNOWN, str(error)
     except Conflict as error:
         result, message = AttemptResult.CONFLICT, str(error)
