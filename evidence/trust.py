@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 from evidence import canonical
@@ -92,27 +93,63 @@ class EmbeddedTrust(Trust):
 
 
 @dataclass(frozen=True, slots=True)
+class ValidatorSet:
+    """The addresses of those who may seal block `first` and all after it, until the next set's."""
+
+    first: int
+    addresses: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class QuorumTrust(Trust):
-    """The chain's id, the market's contract on it, and the addresses of those who may seal its blocks."""
+    """The chain's id, the market's contract on it, and who may seal its blocks: sets in the chain's order.
+
+    Sets do not overlap, since each ends where the next begins. One that holds from the first block on is written as the
+    member `validators`, several, or one that begins later, as `validator_sets`: so each trust has one form.
+    """
 
     kind = "quorum"
     chain: int
     contract: bytes
-    validators: frozenset[bytes]
+    validators: tuple[ValidatorSet, ...]
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError`."""
+        firsts = [each.first for each in self.validators]
+        if not firsts or firsts[0] < 0 or sorted(set(firsts)) != firsts:
+            raise ValueError("sets of validators must be there, in ascending order of their first blocks")
+        if not all(each.addresses for each in self.validators):
+            raise ValueError("a set of validators must not be empty")
+        if any(one.addresses == other.addresses for one, other in pairwise(self.validators)):
+            raise ValueError("a set of validators must differ from the one before it")
+
+    def validators_of(self, block: int) -> frozenset[bytes]:
+        """Who may seal a block: nobody, where the first set begins later."""
+        holding = [each.addresses for each in self.validators if each.first <= block]
+        return holding[-1] if holding else frozenset()
 
     @classmethod
     def read(cls, members: Mapping[str, Any]) -> Self:
-        _check_members(members, "ledger", "market", "chain", "contract", "validators")
-        validators = [_sized(address, 20) for address in members["validators"]]
-        if not validators or len(set(validators)) != len(validators):
-            raise ValueError("validators must be there, and each once")
+        several = "validator_sets" in members
+        written = "validator_sets" if several else "validators"
+        _check_members(members, "ledger", "market", "chain", "contract", written)
+        found = tuple(map(_set, members[written])) if several else (ValidatorSet(0, _addresses(members[written])),)
         ledger, market = _sized(members["ledger"], 32), _sized(members["market"], 32)
-        contract = _sized(members["contract"], 20)
-        return cls(ledger, market, decode_int(members["chain"]), contract, frozenset(validators))
+        trust = cls(ledger, market, decode_int(members["chain"]), _sized(members["contract"], 20), found)
+        if several and trust._is_plain:
+            raise ValueError("validators that hold from the first block on stand in the member validators")
+        return trust
+
+    @property
+    def _is_plain(self) -> bool:
+        return len(self.validators) == 1 and self.validators[0].first == 0
 
     def _members(self) -> dict[str, Any]:
-        validators = [encode_bytes(address) for address in sorted(self.validators)]
-        return {"chain": encode_int(self.chain), "contract": encode_bytes(self.contract), "validators": validators}
+        own: dict[str, Any] = {"chain": encode_int(self.chain), "contract": encode_bytes(self.contract)}
+        sets = [(encode_int(each.first), list(map(encode_bytes, sorted(each.addresses)))) for each in self.validators]
+        if self._is_plain:
+            return {**own, "validators": sets[0][1]}
+        return {**own, "validator_sets": [{"from": first, "validators": addresses} for first, addresses in sets]}
 
     @property
     def wallet_domain(self) -> Domain:
@@ -167,6 +204,22 @@ def _old_ledgers(written: Any) -> tuple[OldLedger, ...]:
     if len({each.ledger for each in found}) != len(found):
         raise ValueError("an old ledger is there twice")
     return tuple(found)
+
+
+def _set(members: Any) -> ValidatorSet:
+    if set(members) != {"from", "validators"}:
+        raise ValueError("a set of validators has exactly the members from and validators")
+    found = ValidatorSet(decode_int(members["from"]), _addresses(members["validators"]))
+    if [decode_bytes(each) for each in members["validators"]] != sorted(found.addresses):
+        raise ValueError("the validators of a set stand in ascending order")
+    return found
+
+
+def _addresses(written: Any) -> frozenset[bytes]:
+    addresses = [_sized(address, 20) for address in written]
+    if len(set(addresses)) != len(addresses):
+        raise ValueError("each validator must be there once")
+    return frozenset(addresses)
 
 
 def _organisations(written: Any) -> tuple[Organisation, ...]:

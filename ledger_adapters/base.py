@@ -34,10 +34,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Signed bytes, ready to be sent. The caller stores them before `submit`, and only ever sends these bytes again."""
+    """Signed bytes, ready to be sent. The caller stores them before `submit`, and only ever sends these bytes again.
+
+    `cost`: what they cost at most, in the ledger's own smallest unit; zero where it is free. `former`: ids of the bytes
+    that these replace. Of all of them the ledger can take one only.
+    """
 
     id: bytes
     payload: bytes
+    cost: int = 0
+    former: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +200,21 @@ class LedgerAdapter(ABC):
 
         Raises `Transient` when the ledger has to be asked for something and cannot be reached.
         """
+
+    def replacement(self, transaction: Transaction) -> Transaction | None:
+        """Other bytes that do the same and stand a better chance, where such a thing exists; nothing is sent.
+
+        Asked for when the first try did not do. Raises as `prepare` does.
+        """
+        return None
+
+    def afford(self, transaction: Transaction, spent: int) -> None:
+        """Raises `Transient` when sending costs too much after all that was `spent` in the last 24 hours."""
+        return None
+
+    def cost(self, transaction_id: bytes) -> int | None:
+        """What a transaction did cost; None where the ledger does not know it as final."""
+        return None
 
     @abstractmethod
     def prepare_import(self, start: int, entries: Sequence[bytes], lane: Lane = LANE) -> Transaction:

@@ -44,8 +44,11 @@ def evm_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EvmNode]:
 
 
 @contextmanager
-def running_evm_node(folder: Path, options: Sequence[str] = ()) -> Iterator[EvmNode]:
-    """A node of one's own, for tests that reorganise its chain, stop its mining or its clock."""
+def running_evm_node(folder: Path, options: Sequence[str] = (), *, is_free: bool = True) -> Iterator[EvmNode]:
+    """A node of one's own, for tests that reorganise its chain, stop its mining or its clock.
+
+    Where gas is not free, blocks have a base fee.
+    """
     program = shutil.which("anvil")
     if program is None:
         pytest.skip("there is no anvil on PATH")
@@ -56,8 +59,7 @@ def running_evm_node(folder: Path, options: Sequence[str] = ()) -> Iterator[EvmN
         f"--port={port}",
         "--host=127.0.0.1",
         f"--chain-id={CHAIN_ID}",
-        "--hardfork=berlin",
-        "--gas-price=0",
+        *(("--hardfork=berlin", "--gas-price=0") if is_free else ("--hardfork=london",)),
         f"--gas-limit={BLOCK_GAS_LIMIT}",
         f"--code-size-limit={CODE_SIZE_LIMIT}",
         "--order=fifo",

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.ledger.catalogue import kind_name
 from apps.ledger.messages import reason
-from apps.ledger.models import Attempt, Command, Cursor, Event, Lane, Stream, Transaction
+from apps.ledger.models import Attempt, Command, Cursor, Event, Lane, Replaced, Stream, Transaction
 from apps.ledger.services.figures import figures
 from apps.ledger.services.streams import resume
 
@@ -67,12 +67,21 @@ class LaneAdmin(LookOnly[Lane]):
 
 @admin.register(Transaction)
 class TransactionAdmin(LookOnly[Transaction]):
-    list_display = ("__str__", "ledger", "lane", "state", "created_at")
+    list_display = ("__str__", "ledger", "lane", "state", "cost", "created_at")
     list_filter = ("ledger", "state", "lane")
-    fields = ("ledger", "lane", "state", "created_at")
+    fields = ("ledger", "lane", "state", "cost", "created_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Transaction]:
         return super().get_queryset(request).defer("payload")
+
+
+@admin.register(Replaced)
+class ReplacedAdmin(LookOnly[Replaced]):
+    list_display = ("__str__", "successor")
+    fields = ("successor",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Replaced]:
+        return super().get_queryset(request).select_related("successor").defer("payload", "successor__payload")
 
 
 @admin.register(Attempt)

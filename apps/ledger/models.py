@@ -79,12 +79,16 @@ class Lane(models.Model):
 
 
 class Transaction(models.Model):
-    """Signed bytes for the ledger, stored before they are sent. A lane has one at a time that is not yet final."""
+    """Signed bytes for the ledger, stored before they are sent. A lane has one at a time that is not yet final.
+
+    `cost`: what they may cost at most, and once they are final, what they did, in the ledger's own smallest unit.
+    """
 
     ledger = models.CharField(max_length=50)
     transaction_id = IdField(unique=True)
     lane = models.PositiveSmallIntegerField()
     payload = models.BinaryField()
+    cost = models.DecimalField(_("cost"), max_digits=78, decimal_places=0, default=0)
     state = models.CharField(max_length=10, choices=TransactionState.choices, default=TransactionState.PREPARED)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -102,6 +106,31 @@ class Transaction(models.Model):
     def __str__(self) -> str:
         return bytes(self.transaction_id).hex()[:16]
 
+    @property
+    def former(self) -> tuple[bytes, ...]:
+        """The ids of the bytes that were replaced, the latest first."""
+        return tuple(bytes(each.transaction_id) for each in self.replaced.order_by("-pk"))
+
+    def is_known_as(self, transaction_id: bytes) -> bool:
+        return bytes(self.transaction_id) == transaction_id or transaction_id in self.former
+
+
+class Replaced(models.Model):
+    """Bytes of a transaction that were sent, and for which others stand now: the ledger may still take these."""
+
+    successor = models.ForeignKey(
+        Transaction, verbose_name=_("transaction"), on_delete=models.CASCADE, related_name="replaced"
+    )
+    transaction_id = IdField(unique=True)
+    payload = models.BinaryField()
+
+    class Meta:
+        verbose_name = _("replaced bytes")
+        verbose_name_plural = _("replaced bytes")
+
+    def __str__(self) -> str:
+        return bytes(self.transaction_id).hex()[:16]
+
 
 class Attempt(models.Model):
     """One try to send a transaction. Written before the try, so that a crash shows."""
@@ -115,6 +144,7 @@ class Attempt(models.Model):
     class Meta:
         verbose_name = _("attempt")
         verbose_name_plural = _("attempts")
+        indexes: ClassVar = [models.Index(fields=["started_at"], name="ledger_attempt_started")]
 
     def __str__(self) -> str:
         return f"{self.transaction} {self.result}"

@@ -7,27 +7,34 @@ All nodes run here and are reachable over loopback only. The folder holds all th
 import argparse
 import json
 import os
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, fields, replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
 import psutil
 
+from deploy.quorum.foreign import Foreign, read_enodes, settings_of
 from deploy.quorum.genesis import BLOCK_GAS_LIMIT, Key, Settings, genesis
+from deploy.quorum.node import (
+    LOOPBACK,
+    NetworkError,
+    Node,
+    NodeStatus,
+    block_number,
+    call,
+    free_ports,
+    validators,
+    wait_until,
+    with_free_ports,
+)
 from energymarket.supervisor.processes import Record, SupervisorError, end_stale, make_private_folder, read_records
 
-LOOPBACK = "127.0.0.1"
-# Below the ports that systems give to outgoing connections, so that those of a stopped node stay free for it.
-PORTS = range(20_000, 32_000)
 APIS = "eth,net,web3,istanbul,txpool"
 ENVIRONMENT = {"PRIVATE_CONFIG": "ignore"}  # no private transactions
 
@@ -36,57 +43,22 @@ STOP_TIMEOUT = 30.0
 VOTE_TIMEOUT = 60.0
 
 
-class NetworkError(Exception):
-    """The network cannot do what was asked of it; the message says why."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """One node: its identity in the network and its ports on this machine."""
-
-    name: str
-    address: str
-    public_key: str
-    p2p_port: int
-    http_port: int
-    ws_port: int
-    is_permitted: bool  # counts where the network is permissioned
-
-    @property
-    def enode(self) -> str:
-        return f"enode://{self.public_key}@{LOOPBACK}:{self.p2p_port}?discport=0"
-
-    @property
-    def rpc(self) -> str:
-        return f"http://{LOOPBACK}:{self.http_port}"
-
-    @property
-    def ws(self) -> str:
-        return f"ws://{LOOPBACK}:{self.ws_port}"
-
-
-@dataclass(frozen=True)
-class NodeStatus:
-    """How a node is doing: `pid` is None when it does not run, the others when it does not answer."""
-
-    name: str
-    pid: int | None
-    block: int | None = None
-    peers: int | None = None
-    is_validator: bool | None = None
-
-
 class Network:
     """The nodes of one folder.
 
     network = Network.create(folder, Settings())  # or Network.load(folder)
     network.start()
+
+    With `foreign` the nodes here are members of a network that others run, and seal nothing.
     """
 
-    def __init__(self, folder: Path, settings: Settings, nodes: Iterable[Node]) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, nodes: Iterable[Node] = (), foreign: Foreign | None = None
+    ) -> None:
         self.folder = folder.resolve()
         self.settings = settings
         self.nodes = list(nodes)
+        self.foreign = foreign
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     @classmethod
@@ -94,12 +66,8 @@ class Network:
         """Make keys, genesis block and data folders of a new network. Raises NetworkError."""
         if settings.validators < 1:
             raise NetworkError("A network needs at least one validator.")
-        if (folder / "network.json").exists():
-            raise NetworkError(f"{folder} holds a network already.")
-        make_private_folder(folder, os.geteuid(), os.getegid())
-        network = cls(folder, settings, [])
-        for part in ("nodes", "logs", "pids", "keys"):
-            (network.folder / part).mkdir(exist_ok=True)
+        network = cls(folder, settings)
+        network._make_folders()
         senders = [Key.generate() for _ in range(settings.senders)]
         for number, sender in enumerate(senders, 1):
             (network.folder / "keys" / f"sender{number}").write_text(sender.secret, encoding="ascii")
@@ -113,6 +81,22 @@ class Network:
         return network
 
     @classmethod
+    def attach(cls, folder: Path, genesis_file: Path, foreign: Foreign, gas_price: int = 0) -> Self:
+        """Make key and data folder of a node that joins others' network. Raises NetworkError."""
+        network = cls(folder, settings_of(genesis_file, gas_price), foreign=foreign)
+        network._make_folders()
+        shutil.copy(genesis_file, network.folder / "genesis.json")
+        network.add("node1")
+        return network
+
+    def _make_folders(self) -> None:
+        if (self.folder / "network.json").exists():
+            raise NetworkError(f"{self.folder} holds a network already.")
+        make_private_folder(self.folder, os.geteuid(), os.getegid())
+        for part in ("nodes", "logs", "pids", "keys"):
+            (self.folder / part).mkdir(exist_ok=True)
+
+    @classmethod
     def load(cls, folder: Path) -> Self:
         """The network of an existing folder. Raises NetworkError."""
         try:
@@ -121,7 +105,9 @@ class Network:
             raise NetworkError(f"{folder} holds no network.") from None
         names = [field.name for field in fields(Node)]
         nodes = [Node(**{name: entry[name] for name in names}) for entry in content["nodes"]]
-        return cls(folder, Settings(**content["settings"]), nodes)
+        theirs = content.get("foreign")
+        foreign = Foreign(tuple(theirs["enodes"]), theirs["contract"]) if theirs else None
+        return cls(folder, Settings(**content["settings"]), nodes, foreign)
 
     def start(self) -> None:
         """Start the nodes that are not running and wait until all have a new block. Raises NetworkError."""
@@ -134,6 +120,8 @@ class Network:
         self._write()
         for node in self.nodes:
             self._wait_until_answering(node)
+            if self.foreign:
+                self._wait_until_connected(node)
         self.wait_for_blocks(1)
 
     def stop(self) -> None:
@@ -226,10 +214,12 @@ class Network:
 
     def options(self) -> dict[str, Any]:
         """What a Quorum ledger of `LEDGERS` has to know of the network."""
+        contract = {"CONTRACT": self.foreign.contract} if self.foreign and self.foreign.contract else {}
         return {
             "RPC": [node.rpc for node in self.nodes],
             "CHAIN_ID": self.settings.chain_id,
             "GAS_PRICE": self.settings.gas_price,
+            **contract,
         }
 
     def sender_keys(self) -> list[str]:
@@ -300,11 +290,11 @@ class Network:
             "networkid": str(self.settings.chain_id),
             "syncmode": "full",
             # Else a killed node loses the state of its latest blocks; all of them killed, the chain would lose them.
-            "gcmode": "archive",
+            "gcmode": "full" if self.foreign else "archive",
             "snapshot": "false",
             "cache": "64",
             "nat": "none",
-            "netrestrict": f"{LOOPBACK}/32",
+            "netrestrict": ",".join(_networks([LOOPBACK, *(self.foreign.hosts if self.foreign else ())])),
             "http.addr": LOOPBACK,
             "http.port": str(node.http_port),
             "http.api": APIS,
@@ -313,16 +303,20 @@ class Network:
             "ws.api": APIS,
             "rpc.gascap": str(BLOCK_GAS_LIMIT),
             "rpc.txfeecap": "0",
-            "miner.threads": "1",
-            "miner.gastarget": str(BLOCK_GAS_LIMIT),
-            "miner.gaslimit": str(BLOCK_GAS_LIMIT),
-            "miner.gasprice": str(self.settings.gas_price),
             "txpool.accountslots": "20000",
             "txpool.globalslots": "50000",
             "txpool.accountqueue": "20000",
             "txpool.globalqueue": "50000",
         }
-        switches = ["nodiscover", "ipcdisable", "http", "ws", "mine"]
+        switches = ["nodiscover", "ipcdisable", "http", "ws"]
+        if self.foreign is None:
+            switches.append("mine")
+            options |= {
+                "miner.threads": "1",
+                "miner.gastarget": str(BLOCK_GAS_LIMIT),
+                "miner.gaslimit": str(BLOCK_GAS_LIMIT),
+                "miner.gasprice": str(self.settings.gas_price),
+            }
         if self.settings.gas_price:
             # A node takes any price from its own clients unless told not to.
             switches.append("txpool.nolocals")
@@ -343,6 +337,10 @@ class Network:
             return True
 
         wait_until(answers, START_TIMEOUT, f"{node.name} does not answer; its log is {self.log(node)}")
+
+    def _wait_until_connected(self, node: Node) -> None:
+        complaint = f"nobody connects to {node.name}; is the genesis file theirs, and do they permit {node.enode}"
+        wait_until(lambda: int(call(node, "net_peerCount"), 16) > 0, START_TIMEOUT, complaint)
 
     def _end_node(self, node: Node, number: signal.Signals) -> None:
         for record in self._records():
@@ -367,10 +365,12 @@ class Network:
             "nodes": entries,
             "sender_keys": [str(path.relative_to(self.folder)) for path in self._sender_files()],
             "settings": asdict(self.settings),
+            **({"foreign": asdict(self.foreign)} if self.foreign else {}),
         }
         write_json(self.folder / "network.json", content)
+        theirs = self.foreign.enodes if self.foreign else ()
         for node in self.nodes:
-            write_json(self._home(node) / "static-nodes.json", [other.enode for other in self.nodes])
+            write_json(self._home(node) / "static-nodes.json", [*theirs, *(other.enode for other in self.nodes)])
             permitted = [other.enode for other in self.nodes if other.is_permitted]
             write_json(self._home(node) / "permissioned-nodes.json", permitted)
 
@@ -386,63 +386,9 @@ def find_geth() -> str:
     return found
 
 
-def call(node: Node, method: str, *arguments: Any) -> Any:
-    """The answer of a node to one JSON-RPC request. Raises NetworkError."""
-    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": arguments}
-    try:
-        answer = httpx.post(node.rpc, json=request, timeout=10, trust_env=False).raise_for_status().json()
-    except httpx.HTTPError as error:
-        raise NetworkError(f"{node.name} does not answer {method}: {error}") from error
-    if "error" in answer:
-        raise NetworkError(f"{node.name} refuses {method}: {answer['error']['message']}")
-    return answer["result"]
-
-
-def block_number(node: Node) -> int:
-    return int(call(node, "eth_blockNumber"), 16)
-
-
-def validators(node: Node) -> list[str]:
-    """The addresses of those that may seal the next block, as this node sees it."""
-    return list(call(node, "istanbul_getValidators", "latest"))
-
-
-def wait_until(condition: Callable[[], bool], timeout: float, complaint: str) -> None:
-    """Ask ten times a second. Raises NetworkError with the complaint when `timeout` seconds were not enough."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise NetworkError(f"After {timeout:.0f} s: {complaint}.")
-        time.sleep(0.1)
-
-
-def free_ports(taken: set[int]) -> tuple[int, int, int]:
-    """Three ports that nobody listens on and that are not `taken`."""
-    found: set[int] = set()
-    while len(found) < 3:
-        port = secrets.choice(PORTS)
-        if port not in taken and is_free(port):
-            found.add(port)
-    first, second, third = found
-    return first, second, third
-
-
-def with_free_ports(node: Node) -> Node:
-    """The same node, with other ports where somebody took one of its own since it last ran."""
-    if all(is_free(port) for port in (node.p2p_port, node.http_port, node.ws_port)):
-        return node
-    p2p_port, http_port, ws_port = free_ports(set())
-    return replace(node, p2p_port=p2p_port, http_port=http_port, ws_port=ws_port)
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
+def _networks(hosts: Iterable[str]) -> Iterator[str]:
+    for host in hosts:
+        yield str(ip_network(host))
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -469,6 +415,12 @@ def arguments() -> argparse.ArgumentParser:
     start.add_argument(
         "--permissioned", dest="is_permissioned", action="store_true", help="connect to listed nodes only"
     )
+    attach = command("attach", "start a node that joins a network which others run")
+    attach.add_argument("--genesis", type=Path, required=True, help="their genesis file")
+    attach.add_argument("--enode", action="append", help="a node of theirs to connect to; may be given several times")
+    attach.add_argument("--nodes", type=Path, action="append", help="a file like static-nodes.json with such nodes")
+    attach.add_argument("--contract", help="the market's address, where one is there")
+    attach.add_argument("--gas-price", type=int, help="the least price of gas that they take, in wei (0)")
     command("options", "print what ENERGYMARKET_LEDGER_OPTIONS has to hold for this network")
     command("stop", "stop all nodes")
     command("status", "show how each node is doing")
@@ -499,10 +451,18 @@ def opened(folder: Path, given: dict[str, Any]) -> Network:
     return network
 
 
+def attached(folder: Path, given: dict[str, Any]) -> Network:
+    """A network of the folder with a node that joins others'. Raises NetworkError."""
+    foreign = Foreign(read_enodes(given.get("enode", []), given.get("nodes", [])), given.get("contract", ""))
+    return Network.attach(folder, given["genesis"], foreign, given.get("gas_price", 0))
+
+
 def run(command: str, folder: Path, given: dict[str, Any]) -> None:
     match command:
         case "start":
             opened(folder, given).start()
+        case "attach":
+            attached(folder, given).start()
         case "vote":
             Network.load(folder).vote(given["node"], is_in=given["is_in"])
         case "permit" | "forbid":

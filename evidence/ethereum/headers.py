@@ -31,12 +31,16 @@ def quorum(validators: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SealedHeader:
-    """`digest` is what each of `seals` (65 bytes, r ‖ s ‖ recovery id) was made over."""
+    """`digest` is what each of `seals` (65 bytes, r ‖ s ‖ recovery id) was made over.
+
+    `validators`: those who may seal this block, as whoever proposed it says.
+    """
 
     number: int
     receipts_root: bytes
     digest: bytes
     seals: tuple[bytes, ...]
+    validators: frozenset[bytes]
 
     @classmethod
     def decode(cls, content: bytes) -> "SealedHeader":
@@ -48,14 +52,18 @@ class SealedHeader:
         sealed = _hash(members, vanity + rlps.encode([*parts[:-1], []]))
         digest = keccak256(sealed + IBFT_COMMIT) if vanity else sealed
         seals = rlps.byte_strings(parts[-1], "seals")
-        return cls(rlps.number(members[NUMBER], "number"), members[RECEIPTS_ROOT], digest, tuple(seals))
+        named = rlps.byte_strings(parts[0 if vanity else 1], "validators")
+        number = rlps.number(members[NUMBER], "number")
+        return cls(number, members[RECEIPTS_ROOT], digest, tuple(seals), frozenset(named))
 
     def check_seals(self, validators: Collection[bytes]) -> None:
         """Raises `EthereumError` unless enough of these addresses, and nobody else, sealed the block once each."""
+        if not validators:
+            raise EthereumError(f"nobody is trusted to seal block {self.number}")
         signers = [_signer(self.digest, seal) for seal in self.seals]
         if strangers := set(signers) - set(validators):
             named = ", ".join(sorted(f"0x{address.hex()}" for address in strangers))
-            raise EthereumError(f"sealed by {named}, who is not among the validators that are trusted")
+            raise EthereumError(f"sealed by {named}, not among the validators that are trusted for block {self.number}")
         if len(set(signers)) != len(signers):
             raise EthereumError("sealed twice by the same validator")
         if len(signers) < (needed := quorum(len(validators))):

@@ -17,6 +17,7 @@ APPLIED = 0
 def read_log(log: QuorumLog, trust: QuorumTrust) -> tuple[list[Proven], Check]:
     proven: list[Proven] = []
     numbers: list[int] = []
+    sizes: set[int] = set()
     for i, block in enumerate(log.blocks):
         place = f"ledger.blocks[{i}]"
         header = _read_header(f"{place}.header", block.header, trust)
@@ -24,19 +25,20 @@ def read_log(log: QuorumLog, trust: QuorumTrust) -> tuple[list[Proven], Check]:
         if numbers and header.number <= numbers[-1]:
             raise VerificationError(f"{place}.header", "the blocks are not in the chain's order, each once")
         numbers.append(header.number)
+        sizes.add(len(trust.validators_of(header.number)))
         for at, outcome, origin in _read_outcomes(place, block, header, trust):
             proven.append(Proven(at, _applied(at, outcome), len(proven), origin))
     if not proven:
         raise VerificationError("ledger.blocks", "there is no command")
-    seals = f"at least {quorum(len(trust.validators))} of {len(trust.validators)} validators"
-    text = f"{len(proven)} commands are in {len(numbers)} blocks, {numbers[0]} to {numbers[-1]}, sealed by {seals}"
-    return proven, Check("ledger", text)
+    seals = " or ".join(f"{quorum(size)} of {size}" for size in sorted(sizes, reverse=True))
+    where = f"{len(numbers)} blocks, {numbers[0]} to {numbers[-1]}"
+    return proven, Check("ledger", f"{len(proven)} commands are in {where}, sealed by at least {seals} validators")
 
 
 def _read_header(place: str, content: bytes, trust: QuorumTrust) -> SealedHeader:
     try:
         header = SealedHeader.decode(content)
-        header.check_seals(trust.validators)
+        header.check_seals(trust.validators_of(header.number))
     except EthereumError as error:
         raise VerificationError(place, str(error)) from None
     return header

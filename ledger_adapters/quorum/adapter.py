@@ -2,9 +2,7 @@
 
 import time
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from eth_abi.abi import decode
 from eth_account import Account
@@ -34,7 +32,9 @@ from ledger_adapters.exceptions import Conflict, Misconfigured, OutcomeUnknown, 
 from ledger_adapters.keys import KeyFolder
 from ledger_adapters.quorum import proofs
 from ledger_adapters.quorum.market import Market, artefact, deploy
-from ledger_adapters.quorum.nodes import Access, Nodes
+from ledger_adapters.quorum.nodes import Nodes, answer_of
+from ledger_adapters.quorum.options import Options
+from ledger_adapters.quorum.prices import Offer, Prices, Signed
 
 SENDERS = 8
 POSITIONS = 1 << 32  # per block
@@ -47,73 +47,11 @@ BYTES_OF_CALL = 1_024
 BYTES_OF_ENVELOPE = 64
 SMALLEST_ENVELOPE = 640
 
-ACCESS = Access()
-
 _KNOWN = ("already known", "known transaction", "already imported")
 _TOO_LARGE = ("oversized data", "exceeds block gas limit", "intrinsic gas too low", "max initcode size")
 _OTHER_PRICE = ("underpriced", "gas price not 0", "less than block base fee", "tx fee")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """`OPTIONS` of a Quorum ledger in `LEDGERS`.
-
-    `contract` is the market's address, or `deployment` the file in which the address stands once it is on the chain.
-    `gas_price` is in wei, `gas_per_command` what a command may use at most; `wait` is how many seconds a transaction
-    is waited for; `confirmations` how many blocks make one final: none with QBFT and IBFT.
-    """
-
-    rpc: tuple[str, ...]
-    chain_id: int
-    keys: Path
-    contract: str = ""
-    deployment: Path | None = None
-    confirmations: int = 0
-    gas_price: int = 0
-    gas_per_command: int = 1_500_000
-    block_gas: int = 400_000_000
-    transaction_bytes: int = 64 * 1024
-    wait: float = 15.0
-    operator: bool = True
-    access: Access = ACCESS
-
-    @classmethod
-    def read(cls, alias: str, options: Mapping[str, Any]) -> Self:
-        """Raises `Misconfigured`, naming the setting."""
-        where = f"LEDGERS[{alias!r}]['OPTIONS']"
-        kinds: dict[str, Any] = {
-            "CHAIN_ID": int,
-            "KEYS": Path,
-            "CONTRACT": str,
-            "DEPLOYMENT": Path,
-            "CONFIRMATIONS": int,
-            "GAS_PRICE": int,
-            "GAS_PER_COMMAND": int,
-            "BLOCK_GAS": int,
-            "TRANSACTION_BYTES": int,
-            "WAIT": float,
-            "OPERATOR": bool,
-        }
-        access = {"TIMEOUT": float, "CA": Path, "TOKEN_FILE": Path}
-        if surplus := set(options) - {"RPC", *kinds, *access}:
-            raise Misconfigured(f"{where}: unknown {', '.join(sorted(surplus))}")
-        for name in ("RPC", "CHAIN_ID", "KEYS"):
-            if not options.get(name):
-                raise Misconfigured(f"{where}: {name} is missing")
-        if not options.get("CONTRACT") and not options.get("DEPLOYMENT"):
-            raise Misconfigured(f"{where}: CONTRACT or DEPLOYMENT is missing")
-
-        def chosen(wanted: Mapping[str, Any]) -> dict[str, Any]:
-            try:
-                return {name.lower(): kind(options[name]) for name, kind in wanted.items() if name in options}
-            except (TypeError, ValueError) as error:
-                raise Misconfigured(f"{where}: {error}") from None
-
-        reached = chosen(access)
-        if "token_file" in reached:
-            reached["token"] = reached.pop("token_file")
-        rpc = options["RPC"]
-        return cls(rpc=(rpc,) if isinstance(rpc, str) else tuple(rpc), access=Access(**reached), **chosen(kinds))
+_TOO_POOR = ("insufficient funds",)
+_NO_RIGHT = ("does not have permission",)  # account permissioning of GoQuorum, in both of its models
 
 
 class QuorumLedger(LedgerAdapter):
@@ -138,6 +76,7 @@ class QuorumLedger(LedgerAdapter):
         self.limits = Limits(by_gas, size * SMALLEST_ENVELOPE // (SMALLEST_ENVELOPE + BYTES_OF_ENVELOPE))
         self.w3 = Web3(Nodes(options.rpc, options.access))
         self.w3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
+        self.prices = Prices(self.w3, options.gas_price, options.most_gas_price)
         self._market: Market | None = None
         self._range = 1_000
 
@@ -170,10 +109,35 @@ class QuorumLedger(LedgerAdapter):
         return self.genesis()
 
     def _create(self, creation: TxParams) -> TxReceipt:
-        sender = self.senders[0]
-        nonce = self.w3.eth.get_transaction_count(sender.address)
-        raw = self._sign(sender, nonce, GAS_OF_CREATION, creation)
-        return self.w3.eth.wait_for_transaction_receipt(self.w3.eth.send_raw_transaction(raw), timeout=60)
+        founder = self._founder()
+        nonce = self.w3.eth.get_transaction_count(founder.address)
+        gas = min(GAS_OF_CREATION, self.options.block_gas)
+        raw = self._sign(founder, nonce, gas, self.prices.now(), creation)
+        try:
+            sent = self.w3.eth.send_raw_transaction(raw)
+        except Web3RPCError as error:
+            raise Misconfigured(self._why_not_founded(founder, answer_of(error))) from error
+        return self.w3.eth.wait_for_transaction_receipt(sent, timeout=60)
+
+    def _founder(self) -> LocalAccount:
+        path = self.options.founder
+        if path is None:
+            return self.senders[0]
+        try:
+            found: LocalAccount = Account.from_key(path.read_text(encoding="ascii").strip())
+        except (OSError, ValueError) as error:
+            raise Misconfigured(f"FOUNDER: {path} holds no secret key: {type(error).__name__}") from None
+        return found
+
+    def _why_not_founded(self, founder: LocalAccount, said: str) -> str:
+        if any(text in said.lower() for text in _NO_RIGHT):
+            option = "FOUNDER" if self.options.founder else "KEYS"
+            return f"{option}: {founder.address} needs the right to put contracts on this network: {said}"
+        if any(text in said.lower() for text in _TOO_POOR):
+            if self.options.founder:
+                return f"FOUNDER: {founder.address} needs ether: {said}"
+            return f"KEYS: {founder.address} and the other senders need ether: {said}"
+        return f"the node takes no contract of {founder.address}: {said}"
 
     @property
     def market(self) -> Market:
@@ -230,8 +194,40 @@ class QuorumLedger(LedgerAdapter):
     def _transaction(self, data: HexBytes, commands: int, lane: Lane) -> Transaction:
         sender = self.senders[lane.number % len(self.senders)]
         gas = GAS_OF_BATCH + commands * self.options.gas_per_command
-        raw = self._sign(sender, self._nonce(sender, lane), gas, {"to": self.market.address, "data": data})
-        return Transaction(bytes(Web3.keccak(raw)), bytes(raw))
+        call: TxParams = {"to": self.market.address, "data": data}
+        return self._signed(sender, self._nonce(sender, lane), gas, self.prices.now(), call)
+
+    def replacement(self, transaction: Transaction) -> Transaction | None:
+        """The same call with the same nonce at a higher price, when the node asks for more than was offered."""
+        old = Signed.read(transaction.payload)
+        better = self.prices.above(old.offer)
+        if better is None:
+            return None
+        address = Account.recover_transaction(transaction.payload)
+        sender = next((each for each in self.senders if each.address == address), None)
+        if sender is None:
+            raise Misconfigured(f"KEYS: the key of {address} is missing, who signed what is on its way")
+        call: TxParams = {"to": Web3.to_checksum_address(old.to), "data": HexBytes(old.data)}
+        return self._signed(sender, old.nonce, old.gas, better, call)
+
+    def _signed(self, sender: LocalAccount, nonce: int, gas: int, offer: Offer, call: TxParams) -> Transaction:
+        raw = self._sign(sender, nonce, gas, offer, call)
+        return Transaction(bytes(Web3.keccak(raw)), bytes(raw), gas * offer.most)
+
+    def afford(self, transaction: Transaction, spent: int) -> None:
+        budget = self.options.cost_per_day
+        if budget is not None and spent + transaction.cost > budget:
+            raise Transient(
+                f"COST_PER_DAY: of {budget} wei {spent} are spent in the last 24 hours or may be,"
+                f" and this transaction may cost {transaction.cost}"
+            )
+
+    def cost(self, transaction_id: bytes) -> int | None:
+        receipt = self._receipt(transaction_id)
+        if receipt is None or receipt["blockNumber"] > self._final_block():
+            return None
+        # GoQuorum's receipts do not say what was paid; of a transaction in a block every node says it as its price.
+        return receipt["gasUsed"] * self.w3.eth.get_transaction(HexBytes(transaction_id))["gasPrice"]
 
     def _nonce(self, sender: LocalAccount, lane: Lane) -> int:
         """A lane has one transaction on its way at most, and the sender to itself: the chain knows the next nonce.
@@ -255,15 +251,9 @@ class QuorumLedger(LedgerAdapter):
                 f"the node is behind block {receipt['blockNumber']}, which holds the lane's last transaction"
             )
 
-    def _sign(self, sender: LocalAccount, nonce: int, gas: int, call: TxParams) -> HexBytes:
-        fields: dict[str, Any] = {
-            "nonce": nonce,
-            "gas": gas,
-            "gasPrice": self.options.gas_price,
-            "value": 0,
-            "chainId": self.options.chain_id,
-            **call,
-        }
+    def _sign(self, sender: LocalAccount, nonce: int, gas: int, offer: Offer, call: TxParams) -> HexBytes:
+        own = {"nonce": nonce, "gas": gas, "value": 0, "chainId": self.options.chain_id}
+        fields: dict[str, Any] = {**own, **offer.fields, **call}
         return HexBytes(sender.sign_transaction(fields).raw_transaction)
 
     def submit(self, transaction: Transaction) -> None:
@@ -273,7 +263,7 @@ class QuorumLedger(LedgerAdapter):
         except Web3RPCError as error:
             self._explain(transaction, error)
         deadline, pause = time.monotonic() + self.options.wait, FIRST_PAUSE
-        while not self._is_final(transaction.id):
+        while not any(map(self._is_final, (transaction.id, *transaction.former))):
             if time.monotonic() > deadline:
                 self._check_in_block(transaction)
                 return
@@ -281,27 +271,44 @@ class QuorumLedger(LedgerAdapter):
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _check_in_block(self, transaction: Transaction) -> None:
-        if self._receipt(transaction.id) is None:
-            newest = self.w3.eth.get_block("latest")
-            raise OutcomeUnknown(
-                f"in no block after {self.options.wait:.0f} s: the newest, {newest['number']},"
-                f" is {time.time() - newest['timestamp']:.0f} s old"
-            )
+        if self._in_block(transaction):
+            return
+        newest = self.w3.eth.get_block("latest")
+        age = time.time() - newest["timestamp"]
+        raise OutcomeUnknown(
+            f"in no block after {self.options.wait:.0f} s: the newest, {newest['number']}, is {age:.0f} s old"
+            f"{self._at_the_cap(Signed.read(transaction.payload).offer)}"
+        )
+
+    def _at_the_cap(self, offer: Offer) -> str:
+        """What to say about an offer that may be too low and cannot be raised."""
+        cap = self.options.most_gas_price
+        return "" if cap is None or offer.bumped.most <= cap else f"; {offer.most} is offered, MOST_GAS_PRICE is {cap}"
 
     def _explain(self, transaction: Transaction, error: Web3RPCError) -> None:
-        """Returns when the node has the transaction already."""
-        message = str(error.message).lower()
+        """Returns when the node has the transaction already, or one of those that it replaces."""
+        message = answer_of(error).lower()
         if any(text in message for text in _KNOWN):
             return
         if "nonce too low" in message:
-            if self._receipt(transaction.id) is None:
+            if not self._in_block(transaction):
                 raise Conflict("another transaction of the same sender took the nonce") from error
             return
         if any(text in message for text in _TOO_LARGE):
-            raise Rejected(error.message) from error
+            raise Rejected(answer_of(error)) from error
         if any(text in message for text in _OTHER_PRICE):
-            raise Transient(f"GAS_PRICE: {error.message}") from error
-        raise Transient(error.message) from error
+            offer = Signed.read(transaction.payload).offer
+            raise Transient(f"GAS_PRICE: {answer_of(error)}{self._at_the_cap(offer)}") from error
+        if any(text in message for text in _TOO_POOR):
+            raise Transient(f"{Account.recover_transaction(transaction.payload)}: {answer_of(error)}") from error
+        if any(text in message for text in _NO_RIGHT):
+            sender = Account.recover_transaction(transaction.payload)
+            asked = "needs the right to call contracts on this network, as the other senders do"
+            raise Misconfigured(f"KEYS: {sender} {asked}: {answer_of(error)}") from error
+        raise Transient(answer_of(error)) from error
+
+    def _in_block(self, transaction: Transaction) -> bool:
+        return any(self._receipt(each) is not None for each in (transaction.id, *transaction.former))
 
     def _receipt(self, transaction_id: bytes) -> TxReceipt | None:
         try:
@@ -336,7 +343,7 @@ class QuorumLedger(LedgerAdapter):
         except ContractLogicError as error:
             return _error_name(error) or str(error)
         except Web3RPCError as error:
-            return str(error.message)
+            return answer_of(error)
         return "unknown"
 
     # Reading
@@ -345,7 +352,7 @@ class QuorumLedger(LedgerAdapter):
         try:
             return self.market.read(list(keys))
         except Web3RPCError as error:
-            raise Transient(error.message) from error
+            raise Transient(answer_of(error)) from error
 
     def entries_before(self, position: int) -> int:
         return position // POSITIONS
@@ -393,7 +400,7 @@ class QuorumLedger(LedgerAdapter):
             raise
         except Web3RPCError as error:
             if first == last:
-                raise Transient(error.message) from error
+                raise Transient(answer_of(error)) from error
             self._range = max(1, (last - first + 1) // 2)
             middle = (first + last) // 2
             return self._logged(first, middle) + self._logged(middle + 1, last)
@@ -408,7 +415,7 @@ class QuorumLedger(LedgerAdapter):
     def trust(self) -> QuorumTrust:
         genesis = self.genesis()
         contract = bytes.fromhex(self.market.address.removeprefix("0x"))
-        validators = proofs.validators(self.w3)
+        validators = proofs.validators(self.market, self._final_block())
         chain = self.options.chain_id
         return QuorumTrust(genesis.ledger, genesis.market, chain, contract, validators, old=self.old_ledgers())
 

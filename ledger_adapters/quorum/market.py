@@ -19,6 +19,7 @@ from evidence.hashing import ZERO
 from evidence.imports import ImportBatch
 from ledger_adapters.contract import Code, Genesis, Outcome
 from ledger_adapters.contract.records import AppliedId
+from ledger_adapters.exceptions import Misconfigured
 
 BUILD = Path(__file__).parent / "contracts" / "build"
 
@@ -125,7 +126,10 @@ def deploy(w3: Web3, genesis: Genesis, send: Callable[[TxParams], TxReceipt]) ->
         receipt = send({"data": contract.constructor(*arguments).data_in_transaction})
         address = receipt["contractAddress"]
         if receipt["status"] != 1 or address is None:
-            raise RuntimeError(f"the contract {name} was not created")
+            gas = receipt["gasUsed"]
+            raise Misconfigured(
+                f"the chain does not take the contract {name}, after {gas} gas: is it allowed, and fits?"
+            )
         return address
 
     modules = {name: create(name) for name in dict.fromkeys(MODULES.values())}

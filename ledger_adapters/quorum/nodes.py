@@ -1,5 +1,6 @@
 """Several nodes of one chain behind one web3 provider: the first that answers, answers."""
 
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +11,15 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 from web3 import HTTPProvider
+from web3.exceptions import Web3RPCError
 from web3.providers import JSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
 from ledger_adapters.exceptions import Misconfigured, OutcomeUnknown, Transient
 
+# What OpenSSL says, by its version, to an answer in the clear.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
+_DESCRIPTION = re.compile(r'error_description="([^"]*)"')
 _NO_URL = (requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL)
 
 
@@ -36,8 +41,10 @@ class _BearerToken(requests.auth.AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         try:
             token = self._path.read_text(encoding="ascii").strip()
-        except (OSError, ValueError) as error:
+        except (OSError, UnicodeError) as error:
             raise Misconfigured(f"TOKEN_FILE: {error}") from error
+        if not token or any(character.isspace() for character in token):
+            raise Misconfigured(f"TOKEN_FILE: {self._path} does not hold one token")
         request.headers["Authorization"] = f"Bearer {token}"
         return request
 
@@ -75,6 +82,12 @@ class Nodes(JSONBaseProvider):
         raise Transient(message)
 
 
+def answer_of(error: Web3RPCError) -> str:
+    """What the node answered, in its own words."""
+    answer = error.rpc_response
+    return str(answer["error"]["message"]) if answer else str(error.message)
+
+
 def _provider(url: str, access: Access) -> HTTPProvider:
     session = requests.Session()
     session.trust_env = False
@@ -102,7 +115,24 @@ def _refuse_bad_settings(error: Exception) -> None:
     if isinstance(error, _NO_URL):
         raise Misconfigured(f"RPC: {error}") from error
     if isinstance(error, requests.exceptions.SSLError):
-        raise Misconfigured(f"CA: the node's certificate is not one of those trusted: {error}") from error
+        raise Misconfigured(_why_no_tls(str(error))) from error
     if isinstance(error, requests.HTTPError) and error.response is not None:
         if error.response.status_code in (401, 403):
-            raise Misconfigured(f"TOKEN_FILE: the node refuses the token ({error.response.status_code})") from error
+            raise Misconfigured(_why_no_entry(error.response)) from error
+
+
+def _why_no_tls(said: str) -> str:
+    if any(text in said for text in _NO_TLS):
+        return f"RPC: the node does not speak TLS: {said}"
+    if "is not valid for" in said:
+        return f"RPC: the node's certificate is of another name: {said}"
+    return f"CA: the node's certificate is not one of those trusted: {said}"
+
+
+def _why_no_entry(response: requests.Response) -> str:
+    """With the reason that the node gives in the header of RFC 6750."""
+    if "Authorization" not in response.request.headers:
+        return f"TOKEN_FILE: the node asks for a token ({response.status_code})"
+    reason = _DESCRIPTION.search(response.headers.get("WWW-Authenticate", ""))
+    given = f": {reason[1]}" if reason else ""
+    return f"TOKEN_FILE: the node refuses the token ({response.status_code}){given}"

@@ -13,7 +13,7 @@ from deploy.compose.material import VALIDATORS, make_fabric, make_quorum
 from deploy.fabric.network import NetworkError, check_programs
 from energymarket.settings.environment import Environment, is_secret, variable_name
 from ledger_adapters.fabric.adapter import Options as FabricOptions
-from ledger_adapters.quorum.adapter import Options as QuorumOptions
+from ledger_adapters.quorum.options import Options as QuorumOptions
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "compose"
 FILES = ("application.yaml", "fabric.yaml", "quorum.yaml")

@@ -167,6 +167,6 @@ def govern(ledger: QuorumLedger, market: Path, name: str, action: int) -> None:
     signatures = [KeyFolder(market / "keys").signer(party).sign(digest) for party in ("operator", "community")]
     call = functions[name](*signatures)
     sent: TxParams = {"to": ledger.market.address, "data": HexBytes(call._encode_transaction_data())}
-    raw = ledger._sign(Account.create(), 0, 2_000_000, sent)
+    raw = ledger._sign(Account.create(), 0, 2_000_000, ledger.prices.now(), sent)
     receipt = ledger.w3.eth.wait_for_transaction_receipt(ledger.w3.eth.send_raw_transaction(raw), timeout=60)
     assert receipt["status"] == 1

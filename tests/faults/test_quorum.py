@@ -14,7 +14,8 @@ from apps.ledger.choices import CommandState
 from apps.ledger.ledgers import DEFAULT
 from apps.ledger.models import Command, Lane
 from apps.ledger.services.listen import listen
-from deploy.quorum.network import Network, NetworkError
+from deploy.quorum.network import Network
+from deploy.quorum.node import NetworkError
 from ledger_adapters.keys import KeyFolder
 from ledger_adapters.quorum.adapter import QuorumLedger
 from tests.faults.conftest import Use

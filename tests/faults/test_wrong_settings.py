@@ -2,16 +2,12 @@
 
 import re
 import secrets
-import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from celery.signals import worker_process_init
 from cryptography import x509
@@ -23,7 +19,6 @@ from structlog.testing import capture_logs
 from apps.ledger.ledgers import get_ledger
 from apps.ledger.services.figures import figures
 from deploy.fabric.network import Network
-from deploy.fabric.packages import make_chaincode_certificates
 from energymarket import gunicorn
 from evidence.keys import SoftwareKey
 from ledger_adapters.embedded.adapter import EmbeddedLedger
@@ -38,54 +33,10 @@ from tests.ledger.support import database_url
 
 __all__ = ["evm_node", "keys", "network", "postgres_store"]
 
-TOKEN = "a token that the node knows"
 OTHER_KEY = (
     r"^KEYS: the operator's key there is [0-9a-f]{16}, but ledger 'test' was founded with [0-9a-f]{16} as that of"
 )
 NOBODY = "0x00000000000000000000000000000000000000ff"
-
-
-@contextmanager
-def guarded(node: EvmNode, certificates: Path | None) -> Iterator[str]:
-    """The node behind a server that asks for a bearer token, and speaks TLS where there are certificates."""
-
-    def forwarded(body: bytes) -> bytes:
-        kind = {"Content-Type": "application/json"}
-        return httpx.post(node.rpc, content=body, headers=kind, trust_env=False).content
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers["Authorization"] == f"Bearer {TOKEN}":
-                status, answer = 200, forwarded(body)
-            else:
-                status, answer = 401, b""
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        def handle_error(self, *_: object) -> None:
-            """A client that does not trust us says so by ending the connection."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    if certificates is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificates / "server.pem", certificates / "server-key.pem")
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http{'s' if certificates else ''}://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture
@@ -116,13 +67,9 @@ def start_quorum(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.evm
-def test_quorum_starts_when_all_fits(on_evm: dict[str, Any], evm_node: EvmNode, tmp_path: Path) -> None:
+def test_quorum_starts_when_all_fits(on_evm: dict[str, Any]) -> None:
+    """TLS and tokens: `test_node_access.py`."""
     start_quorum(on_evm)
-    certificates, token = tmp_path / "tls", tmp_path / "token"
-    make_chaincode_certificates(certificates)
-    token.write_text(TOKEN + "\n")
-    with guarded(evm_node, certificates) as url:
-        start_quorum({**on_evm, "RPC": url, "CA": certificates / "ca.pem", "TOKEN_FILE": token})
 
 
 @pytest.mark.evm
@@ -156,32 +103,6 @@ def test_quorum_with_the_keys_of_another_utility(on_evm: dict[str, Any], tmp_pat
 def test_market_that_is_not_on_the_chain_yet(on_evm: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"run `manage\.py ledger init`"):
         start_quorum({**on_evm, "DEPLOYMENT": tmp_path / "elsewhere"})
-
-
-@pytest.mark.evm
-def test_certificate_of_the_node_that_is_not_trusted(on_evm: dict[str, Any], evm_node: EvmNode, tmp_path: Path) -> None:
-    certificates, others, token = tmp_path / "tls", tmp_path / "others", tmp_path / "token"
-    for folder in (certificates, others):
-        make_chaincode_certificates(folder)
-    token.write_text(TOKEN)
-    with guarded(evm_node, certificates) as url:
-        options = {**on_evm, "RPC": url, "TOKEN_FILE": token}
-        with pytest.raises(Misconfigured, match=r"^CA: the node's certificate is not one of those trusted"):
-            start_quorum({**options, "CA": others / "ca.pem"})
-        with pytest.raises(Misconfigured, match=r"^CA: "):
-            start_quorum({**options, "CA": tmp_path / "none.pem"})
-
-
-@pytest.mark.evm
-def test_token_that_the_node_refuses(on_evm: dict[str, Any], evm_node: EvmNode, tmp_path: Path) -> None:
-    token = tmp_path / "token"
-    token.write_text("another")
-    with guarded(evm_node, None) as url:
-        options = {**on_evm, "RPC": url}
-        with pytest.raises(Misconfigured, match=r"^TOKEN_FILE: the node refuses the token \(401\)$"):
-            start_quorum({**options, "TOKEN_FILE": token})
-        with pytest.raises(Misconfigured, match=r"^TOKEN_FILE: "):
-            start_quorum({**options, "TOKEN_FILE": tmp_path / "none"})
 
 
 # The embedded ledger

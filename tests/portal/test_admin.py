@@ -31,7 +31,7 @@ EDITABLE = {
     "supply_supplycontract",
     "supply_feedincontract",
 }
-LEDGER = ["stream", "lane", "transaction", "attempt", "command", "event", "cursor"]
+LEDGER = ["stream", "lane", "transaction", "replaced", "attempt", "command", "event", "cursor"]
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy.quorum.genesis import Settings
-from deploy.quorum.network import Network, NetworkError, find_geth
+from deploy.quorum.network import Network, find_geth
+from deploy.quorum.node import NetworkError
 from tests.evm import evm_node
 
 __all__ = ["evm_node", "quorum_network"]

@@ -18,6 +18,7 @@ from deploy.quorum.genesis import Settings
 from deploy.quorum.network import Network
 from evidence.commands import Batch, Command, batch_digest
 from evidence.commands.kinds import RegisterParticipant
+from evidence.ethereum.headers import SealedHeader
 from evidence.ethereum.proof import ProvenBlock
 from evidence.hashing import ZERO
 from evidence.keys import SoftwareKey
@@ -114,10 +115,11 @@ def record_ibft(network: Network, folder: Path) -> dict[str, Any]:
     """A header that IBFT validators sealed."""
     ledger = ledger_on(network, folder)
     number = ledger.w3.eth.block_number
+    header = proofs.prove_logs(ledger.w3, number, []).header
     return {
-        "header": proofs.prove_logs(ledger.w3, number, []).header.hex(),
+        "header": header.hex(),
         "block": bytes(ledger.w3.eth.get_block(number)["hash"]).hex(),
-        "validators": sorted(address.hex() for address in proofs.validators(ledger.w3)),
+        "validators": sorted(address.hex() for address in SealedHeader.decode(header).validators),
     }
 
 

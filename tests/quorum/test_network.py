@@ -13,17 +13,8 @@ from eth_account import Account
 from eth_utils.address import to_checksum_address
 
 from deploy.quorum.genesis import Settings, extra_data, genesis
-from deploy.quorum.network import (
-    Network,
-    NetworkError,
-    Node,
-    block_number,
-    call,
-    find_geth,
-    is_free,
-    validators,
-    wait_until,
-)
+from deploy.quorum.network import Network, find_geth
+from deploy.quorum.node import NetworkError, Node, block_number, call, is_free, validators, wait_until
 from energymarket.settings.environment import PROJECT_DIR
 from tests.quorum.conftest import SETTINGS, running_network
 
@@ -36,9 +27,9 @@ STORING_CODE = bytes.fromhex("6020356000355500")
 DEPLOYING_CODE = bytes.fromhex("6008600c60003960086000f3")
 
 
-def send(network: Network, node: Node, **fields: Any) -> str:
-    """Sign with the first sender's key and send; the hash of the transaction."""
-    key = network.sender_keys()[0]
+def send(network: Network, node: Node, key: str = "", **fields: Any) -> str:
+    """Sign, with the first sender's key unless another is given, and send; the hash of the transaction."""
+    key = key or network.sender_keys()[0]
     nonce = int(call(node, "eth_getTransactionCount", Account.from_key(key).address, "pending"), 16)
     sent = {"nonce": nonce, "gas": 200_000, "gasPrice": 0, "chainId": network.settings.chain_id, **fields}
     return str(call(node, "eth_sendRawTransaction", Account.sign_transaction(sent, key).raw_transaction.to_0x_hex()))
@@ -133,14 +124,6 @@ def test_with_a_gas_price_a_transaction_pays_it_and_a_cheaper_one_is_refused(tmp
         assert int(call(node, "eth_getBalance", payer, "latest"), 16) == 10**27 - 21_000 * 1_000
         with pytest.raises(NetworkError, match="underpriced"):
             send(network, node, to=SOMEBODY, gas=21_000, gasPrice=999)
-
-
-@pytest.mark.quorum
-def test_ibft_validators_seal_blocks_too(tmp_path: Path) -> None:
-    with running_network(tmp_path / "network", replace(SETTINGS, consensus="ibft")) as network:
-        first = network.nodes[0]
-        assert receipt(first, send(network, first, to=SOMEBODY, gas=21_000))["status"] == "0x1"
-        assert set(validators(first)) == {node.address for node in network.nodes}
 
 
 @pytest.mark.quorum

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.quorum.network import Network, NetworkError, block_number, call, validators
+from deploy.quorum.network import Network
+from deploy.quorum.node import NetworkError, block_number, call, validators
 
 pytestmark = pytest.mark.quorum
 

@@ -13,11 +13,12 @@ from deploy.quorum.network import Network
 from evidence import canonical
 from evidence.bundle import BundleError, EmbeddedLog, QuorumLog, dump, load
 from evidence.canonical import encode_bytes
+from evidence.eip712 import keccak256
 from evidence.ethereum.headers import SealedHeader, block_hash
 from evidence.ethereum.proof import LogPlace, ProvenBlock
 from evidence.hashing import ZERO
 from evidence.merkle import Path
-from evidence.trust import EmbeddedTrust, QuorumTrust, Trust, TrustError
+from evidence.trust import EmbeddedTrust, QuorumTrust, Trust, TrustError, ValidatorSet
 from evidence.verify import VerificationError
 from evidence.verify.ledger import read_log
 from tests.quorum.recording import STORED, record
@@ -162,8 +163,84 @@ def test_the_chain_of_others_proves_nothing(recording: Recording) -> None:
 
 
 def test_with_more_validators_the_same_seals_are_too_few(recording: Recording) -> None:
-    more = recording.trust.validators | {bytes([number]) * 20 for number in range(3)}
+    strangers = frozenset(bytes([number]) * 20 for number in range(3))
+    more = (ValidatorSet(0, sealers(recording) | strangers),)
     assert "5 are needed" in str(refusal_of(replace(recording.trust, validators=more), recording.applied))
+
+
+# Validators voted in and out: the stored block at other heights, sealed by others
+
+
+FORMER, LATTER = ([PrivateKey(bytes([number]) * 32) for number in numbers] for numbers in ((1, 2, 3, 4), (2, 3, 5)))
+
+
+def sealers(recording: Recording) -> frozenset[bytes]:
+    """Those who sealed the block are trusted for it, besides whoever did not."""
+    return recording.trust.validators_of(SealedHeader.decode(recording.applied.header).number)
+
+
+def addresses(keys: list[PrivateKey]) -> frozenset[bytes]:
+    return frozenset(keccak256(key.public_key.format(compressed=False)[1:])[-20:] for key in keys)
+
+
+def sealed_at(number: int, keys: list[PrivateKey], block: ProvenBlock) -> ProvenBlock:
+    members = rlp.decode(block.header)
+    members[8] = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    moved = replace(block, header=rlp.encode(members))
+    digest = SealedHeader.decode(moved.header).digest
+    return with_seals(moved, [key.sign_recoverable(digest, hasher=None) for key in keys])
+
+
+@pytest.fixture
+def voted(stored: Recording) -> QuorumTrust:
+    """One set seals blocks 10 to 99, another one all after them."""
+    sets = (ValidatorSet(10, addresses(FORMER)), ValidatorSet(100, addresses(LATTER)))
+    trust = Trust.from_bytes(replace(stored.trust, validators=sets).encode())
+    assert isinstance(trust, QuorumTrust)
+    return trust
+
+
+@pytest.mark.parametrize(
+    ("number", "keys"), [(10, FORMER), (99, FORMER), (100, LATTER), (10**9, LATTER)], ids=lambda each: str(each)[:9]
+)
+def test_a_block_is_proven_by_the_set_of_its_number(
+    number: int, keys: list[PrivateKey], voted: QuorumTrust, stored: Recording
+) -> None:
+    assert ids(voted, sealed_at(number, keys, stored.applied)) == stored.ids
+
+
+def test_one_proof_has_blocks_of_several_sets(voted: QuorumTrust, stored: Recording) -> None:
+    blocks = (sealed_at(99, FORMER, stored.applied), sealed_at(100, LATTER, stored.applied))
+    proven, check = read_log(QuorumLog(blocks), voted)
+    assert [one.command.id for one in proven] == stored.ids * 2
+    assert check.text == "6 commands are in 2 blocks, 99 to 100, sealed by at least 3 of 4 or 2 of 3 validators"
+
+
+@pytest.mark.parametrize(("number", "keys"), [(99, LATTER), (100, FORMER), (100, FORMER[1:3] + FORMER[:1])])
+def test_the_set_of_other_blocks_proves_nothing(
+    number: int, keys: list[PrivateKey], voted: QuorumTrust, stored: Recording
+) -> None:
+    refusal = refusal_of(voted, sealed_at(number, keys, stored.applied))
+    assert refusal.place == "ledger.blocks[0].header"
+    assert f"not among the validators that are trusted for block {number}" in str(refusal)
+
+
+@pytest.mark.parametrize("keys", [[], FORMER], ids=["nobody", "the first set"])
+def test_a_block_before_the_first_set_is_sealed_by_nobody(
+    keys: list[PrivateKey], voted: QuorumTrust, stored: Recording
+) -> None:
+    refusal = refusal_of(voted, sealed_at(9, keys, stored.applied))
+    assert refusal.place == "ledger.blocks[0].header"
+    assert "nobody is trusted to seal block 9" in str(refusal)
+
+
+def test_another_number_takes_the_seals_off_a_block(voted: QuorumTrust, stored: Recording) -> None:
+    """Whoever has a block of today cannot pass it for one that another set may seal."""
+    moved = sealed_at(99, FORMER, stored.applied)
+    members = rlp.decode(moved.header)
+    members[8] = bytes([98])
+    refusal = refusal_of(voted, replace(moved, header=rlp.encode(members)))
+    assert "not among the validators" in str(refusal)
 
 
 def test_what_the_contract_refused_is_no_command(recording: Recording) -> None:

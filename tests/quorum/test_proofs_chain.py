@@ -1,5 +1,7 @@
 """From the market's contract to the verified invoice: what the adapter proves, on a chain that runs."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,20 +11,25 @@ import rlp
 from web3.exceptions import Web3RPCError
 
 from deploy.quorum.network import Network
+from energymarket.settings.environment import PROJECT_DIR
 from evidence.bundle import QuorumLog, dump, load
 from evidence.commands import Command, Fields, wallet_digest
 from evidence.commands.kinds import RegisterParticipant
-from evidence.ethereum.headers import block_hash
+from evidence.ethereum.headers import SealedHeader, block_hash
 from evidence.ethereum.proof import ProvenBlock
 from evidence.ethereum.receipts import outcome_of, read_logs
 from evidence.ethereum.trie import read_items
 from evidence.keys import Algorithm, SoftwareKey
+from evidence.trust import QuorumTrust, Trust, ValidatorSet
 from evidence.verify import VerificationError, verify
+from evidence.verify.ledger import read_log
 from ledger_adapters.base import Lane
 from ledger_adapters.contract.records import Custody
 from ledger_adapters.exceptions import LedgerError, Misconfigured
+from ledger_adapters.quorum import proofs
 from ledger_adapters.quorum.adapter import QuorumLedger
 from tests.evm import EvmNode
+from tests.quorum.conftest import SETTINGS, running_network
 from tests.quorum.recording import NO_ROLE, registration
 from tests.spine.test_verifier_adversary import LEDGER, MARKET, Forgery, bobs_invoice, key_of, name
 
@@ -76,12 +83,16 @@ def ledger(quorum_network: Network, tmp_path_factory: pytest.TempPathFactory) ->
     return founded(tmp_path_factory.mktemp("market"), rpc, quorum_network.settings.chain_id)
 
 
-@pytest.mark.quorum
-def test_an_invoice_is_verified_by_what_the_validators_sealed(ledger: QuorumLedger) -> None:
+def invoice_on(ledger: QuorumLedger) -> bytes:
     invoice = bobs_invoice()
     on_chain = OnChain(**{member: getattr(invoice, member) for member in invoice.__dataclass_fields__})
     on_chain.ledger = ledger
-    bundle, trust = on_chain.bundle(), ledger.trust()
+    return on_chain.bundle()
+
+
+@pytest.mark.quorum
+def test_an_invoice_is_verified_by_what_the_validators_sealed(ledger: QuorumLedger) -> None:
+    bundle, trust = invoice_on(ledger), ledger.trust()
     report = verify(bundle, trust.encode())
     assert report.figures.total_minor > 0
     assert report.grades == {1: 350}
@@ -105,8 +116,82 @@ def test_the_validators_that_are_trusted_are_those_of_the_network(
     ledger: QuorumLedger, quorum_network: Network
 ) -> None:
     trust = ledger.trust()
-    assert {"0x" + address.hex() for address in trust.validators} == {node.address for node in quorum_network.nodes}
+    addresses = trust.validators_of(ledger.w3.eth.block_number)
+    assert {"0x" + address.hex() for address in addresses} == {node.address for node in quorum_network.nodes}
     assert (trust.ledger, trust.market, trust.chain) == (LEDGER, MARKET, quorum_network.settings.chain_id)
+
+
+@pytest.mark.quorum
+def test_headers_that_name_others_than_the_votes_are_not_trusted(
+    ledger: QuorumLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(ledger, registration(ledger))
+    monkeypatch.setattr(proofs, "_counted", lambda _w3, _block: frozenset({bytes(20)}))
+    with pytest.raises(LedgerError, match="names others than those who may seal it"):
+        ledger.trust()
+
+
+@pytest.mark.quorum
+def test_an_invoice_is_verified_by_what_ibft_validators_sealed(tmp_path: Path) -> None:
+    """Their seals stand elsewhere in the header, and over something else, than those of QBFT."""
+    with running_network(tmp_path / "network", replace(SETTINGS, consensus="ibft")) as network:
+        ledger = founded(tmp_path, [node.rpc for node in network.nodes], network.settings.chain_id)
+        bundle, trust = invoice_on(ledger), ledger.trust()
+        applied = [event.outcome for page in ledger.pages() for event in page.events]
+        addresses = {node.address for node in network.nodes}
+    assert {"0x" + address.hex() for address in trust.validators_of(0)} == addresses
+    log = load(bundle).log
+    assert isinstance(log, QuorumLog)
+    proven, _ = read_log(log, trust)
+    assert [one.command.id for one in proven] == [outcome.id for outcome in applied]
+    code, said = verified_alone(tmp_path, bundle, trust)
+    assert (code, "sealed by at least 3 of 4 validators" in said) == (0, True)
+    strangers = replace(trust, validators=(ValidatorSet(0, frozenset({bytes(20)})),))
+    code, said = verified_alone(tmp_path, bundle, strangers)
+    assert (code, "not among the validators that are trusted" in said) == (1, True)
+
+
+def verified_alone(folder: Path, bundle: bytes, trust: QuorumTrust) -> tuple[int, str]:
+    """By the program that readers have, which knows nothing but two files."""
+    (folder / "bundle.json").write_bytes(bundle)
+    (folder / "anchors.json").write_bytes(trust.encode())
+    program = [sys.executable, "-m", "evidence.verify", "bundle.json", "--trust", "anchors.json"]
+    found = subprocess.run(program, cwd=folder, env={"PYTHONPATH": str(PROJECT_DIR)}, capture_output=True, text=True)
+    return found.returncode, found.stdout
+
+
+@pytest.mark.quorum
+def test_one_trust_file_serves_before_between_and_after_votes(tmp_path: Path) -> None:
+    """With one validator and with two everybody has to seal, so that no set's blocks pass for those of the other."""
+    with running_network(tmp_path / "network", replace(SETTINGS, validators=1)) as network:
+        ledger = founded(tmp_path, [network.nodes[0].rpc], network.settings.chain_id)
+        before = registration(ledger)
+        last = submit(ledger, before)
+        early = ledger.trust()
+        network.join("second")
+        network.vote("second", is_in=True)
+        between = registration(ledger)
+        last = submit(ledger, between, last=last)
+        network.vote("second", is_in=False)
+        after = registration(ledger)
+        submit(ledger, after, last=last)
+        trust = Trust.from_bytes(ledger.trust().encode())
+        blocks = ledger.prove([before.id, between.id, after.id]).blocks
+        first, second = (bytes.fromhex(node.address[2:]) for node in network.nodes)
+    assert isinstance(trust, QuorumTrust)
+    assert [each.addresses for each in trust.validators] == [{first}, {first, second}, {first}]
+    proven, check = read_log(QuorumLog(blocks), trust)
+    assert [one.command for one in proven] == [before, between, after]
+    assert check.text.endswith("sealed by at least 2 of 2 or 1 of 1 validators")
+    numbers = [SealedHeader.decode(block.header).number for block in blocks]
+    voted_in, voted_out = (each.first for each in trust.validators[1:])
+    assert numbers[0] < voted_in <= numbers[1] < voted_out <= numbers[2]
+    assert early.validators == trust.validators[:1]
+    with pytest.raises(VerificationError, match=f"not among the validators that are trusted for block {numbers[1]}"):
+        read_log(QuorumLog(blocks), early)
+    late = replace(early, validators=(ValidatorSet(0, frozenset({first, second})),))
+    with pytest.raises(VerificationError, match="sealed by 1 of 2 validators, 2 are needed"):
+        read_log(QuorumLog(blocks), late)
 
 
 # A chain that nobody seals

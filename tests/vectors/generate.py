@@ -11,6 +11,7 @@ from typing import Any
 from evidence.keys import SoftwareKey
 from ledger_adapters.contract import Code, prepare
 from tests.vectors import forms
+from tests.vectors.anchors import anchors
 from tests.vectors.contract_cases import Case, cases
 from tests.vectors.market import BOB, batch, run
 
@@ -71,6 +72,7 @@ def documents() -> dict[str, Any]:
         "imports.json": forms.imported(),
         "checkpoints.json": forms.checkpoints(),
         "canonical.json": forms.canonical(),
+        "anchors.json": anchors(),
         "contract.json": {"wallets": [_wallet(BOB)], "cases": [_case(case) for case in cases()]},
     }
 

@@ -10,10 +10,11 @@ from apps.ledger.choices import CommandState, TransactionState
 from apps.ledger.consumers import Consumer, Told, consumers
 from apps.ledger.ledgers import get_ledger
 from apps.ledger.models import Command, Cursor, Event, Stream, Transaction
+from apps.ledger.services.costs import settle
 from evidence import commands
 from ledger_adapters import base
 from ledger_adapters.base import LedgerAdapter
-from ledger_adapters.contract import Code
+from ledger_adapters.contract import Code, Outcome
 
 logger = structlog.get_logger(__name__)
 
@@ -99,7 +100,13 @@ def _write_receipts(events: Sequence[Event]) -> None:
 def _is_of(receipt: Command, event: Event) -> bool:
     """Whether an event tells of the transaction in which we sent the command."""
     sent = receipt.transaction
-    return sent is not None and bytes(sent.transaction_id) == bytes(event.transaction_id)
+    return sent is not None and sent.is_known_as(bytes(event.transaction_id))
+
+
+def outcome_of(sent: Transaction, adapter: LedgerAdapter) -> tuple[Outcome, ...] | None:
+    """What became of a transaction, whichever of its bytes the ledger took."""
+    asked = (adapter.outcome(each) for each in (bytes(sent.transaction_id), *sent.former))
+    return next((outcomes for outcomes in asked if outcomes is not None), None)
 
 
 def finish(sent: Transaction, adapter: LedgerAdapter) -> bool:
@@ -107,7 +114,7 @@ def finish(sent: Transaction, adapter: LedgerAdapter) -> bool:
     still_open = sent.commands.filter(state=CommandState.SENT).values_list("command_id", flat=True)
     open_ids = {bytes(command_id) for command_id in still_open}
     if open_ids:
-        outcomes = adapter.outcome(sent.transaction_id)
+        outcomes = outcome_of(sent, adapter)
         if outcomes is None:
             # What has taken it may lose it before it is final: the same bytes are sent once more.
             accepted = Transaction.objects.filter(pk=sent.pk, state=TransactionState.ACCEPTED)
@@ -120,6 +127,7 @@ def finish(sent: Transaction, adapter: LedgerAdapter) -> bool:
                 _write_receipts(list(Event.objects.filter(command_id__in=known, code=Code.APPLIED)))
     if sent.commands.filter(state=CommandState.SENT).exists():
         return False
+    settle(sent, adapter)
     Transaction.objects.filter(pk=sent.pk).update(state=TransactionState.FINAL)
     return True
 

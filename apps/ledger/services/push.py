@@ -15,7 +15,8 @@ from django.utils import timezone
 from apps.ledger.choices import AttemptResult, CommandState, TransactionState
 from apps.ledger.ledgers import get_ledger
 from apps.ledger.models import LANES, Attempt, Command, Lane, Stream, Transaction
-from apps.ledger.services.listen import finish, listen
+from apps.ledger.services.costs import afford, as_sent, replace, settle
+from apps.ledger.services.listen import finish, listen, outcome_of
 from ledger_adapters import base
 from ledger_adapters.base import LedgerAdapter, Limits
 from ledger_adapters.exceptions import Conflict, Misconfigured, OutcomeUnknown, Rejected, Transient
@@ -103,12 +104,13 @@ def push_lane(claim: Claim) -> None:
         if sent is None:
             return
         try:
-            if sent.state == TransactionState.PREPARED and not _send(sent, adapter):
+            if sent.state == TransactionState.PREPARED and not _send(claim, sent, adapter):
                 return
             listen(claim.ledger)
             if not finish(sent, adapter):
                 return
         except Conflict as conflict:
+            settle(sent, adapter, is_void=True)
             if _take_back(claim, sent, conflict) > MOST_CONFLICTS:
                 return
         else:
@@ -158,11 +160,7 @@ def _in_flight(claim: Claim) -> Transaction | None:
 def _prepare(claim: Claim, adapter: LedgerAdapter) -> Transaction | None:
     """Sign the lane's next commands and store the bytes, before anything is sent."""
     with transaction.atomic():
-        lane = Lane.objects.select_for_update().get(ledger=claim.ledger, number=claim.lane)
-        if lane.token != claim.token:
-            raise LostLane
-        lane.leased_until = timezone.now() + LEASE
-        lane.save(update_fields=["leased_until"])
+        lane = _hold(claim)
         chosen = list(_choose(claim, adapter.limits.after(lane.conflicts)))
         if not chosen:
             return None
@@ -170,11 +168,25 @@ def _prepare(claim: Claim, adapter: LedgerAdapter) -> Transaction | None:
         place = base.Lane(claim.lane, bytes(last.payload) if last else None)
         prepared = adapter.prepare([bytes(command.envelope) for command in chosen], place)
         stored = Transaction.objects.create(
-            ledger=claim.ledger, transaction_id=prepared.id, lane=claim.lane, payload=prepared.payload
+            ledger=claim.ledger,
+            transaction_id=prepared.id,
+            lane=claim.lane,
+            payload=prepared.payload,
+            cost=prepared.cost,
         )
         ids = [command.pk for command in chosen]
         Command.objects.filter(pk__in=ids).update(state=CommandState.SENT, transaction=stored)
     return stored
+
+
+def _hold(claim: Claim) -> Lane:
+    """Lock the lane and renew its lease. Raises `LostLane`."""
+    lane = Lane.objects.select_for_update().get(ledger=claim.ledger, number=claim.lane)
+    if lane.token != claim.token:
+        raise LostLane
+    lane.leased_until = timezone.now() + LEASE
+    lane.save(update_fields=["leased_until"])
+    return lane
 
 
 def _choose(claim: Claim, limits: Limits) -> Iterator[Command]:
@@ -201,18 +213,25 @@ def _on_their_way(ids: Iterable[bytes]) -> set[bytes]:
     return {bytes(command_id) for command_id in waiting.values_list("command_id", flat=True)}
 
 
-def _send(sent: Transaction, adapter: LedgerAdapter) -> bool:
+def _send(claim: Claim, sent: Transaction, adapter: LedgerAdapter) -> bool:
     """Whether the ledger has taken the transaction. After a try of unknown outcome, the ledger is asked first."""
     doubtful = [AttemptResult.RUNNING, AttemptResult.UNKNOWN]
     ask_first = sent.attempts.filter(result__in=doubtful).exists()
+    is_again = sent.attempts.exists()
     attempt = Attempt.objects.create(transaction=sent)
     result, message = AttemptResult.ACCEPTED, ""
     try:
-        if not (ask_first and adapter.outcome(sent.transaction_id) is not None):
-            adapter.submit(base.Transaction(sent.transaction_id, bytes(sent.payload)))
+        if not (ask_first and outcome_of(sent, adapter) is not None):
+            if is_again:
+                with transaction.atomic():
+                    _hold(claim)
+                    replace(sent, adapter)
+            afford(sent, adapter)
+            adapter.submit(as_sent(sent))
     except Transient as error:
         result, message = AttemptResult.TRANSIENT, str(error)
-    except OutcomeUnknown as error:
+    except (OutcomeUnknown, Misconfigured) as error:
+        # What does not fit may have been noticed after the bytes were out.
         result, message = AttemptResult.UNKNOWN, str(error)
     except Conflict as error:
         result, message = AttemptResult.CONFLICT, str(error)

@@ -171,7 +171,7 @@ def _told(ledger: str, events: Sequence[Event]) -> Iterator[Difference]:
 
 
 def _is_of(receipt: Command, event: Event) -> bool:
-    return receipt.transaction is not None and bytes(receipt.transaction.transaction_id) == event.transaction
+    return receipt.transaction is not None and receipt.transaction.is_known_as(event.transaction)
 
 
 def _sent(events: Sequence[Event]) -> Iterator[Difference]:
