@@ -8,7 +8,7 @@ import apps.ledger.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("ledger", "0002_conflicts_and_marks"),
+        ("ledger", "0003_origins"),
     ]
 
     operations = [
