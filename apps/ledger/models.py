@@ -88,7 +88,7 @@ class Transaction(models.Model):
     transaction_id = IdField(unique=True)
     lane = models.PositiveSmallIntegerField()
     payload = models.BinaryField()
-    cost = models.DecimalField(_("cost"), max_digits=78, decimal_places=0, default=0)
+    cost = models.DecimalField(_("cost"), max_digits=78, decimal_places=0, default=0, db_default=0)
     state = models.CharField(max_length=10, choices=TransactionState.choices, default=TransactionState.PREPARED)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -27,11 +27,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="transaction",
             name="cost",
-            field=models.DecimalField(decimal_places=0, default=0, max_digits=78, verbose_name="cost"),
-        ),
-        migrations.AddIndex(
-            model_name="attempt",
-            index=models.Index(fields=["started_at"], name="ledger_attempt_started"),
+            field=models.DecimalField(db_default=0, decimal_places=0, default=0, max_digits=78, verbose_name="cost"),
         ),
         migrations.AddField(
             model_name="replaced",
