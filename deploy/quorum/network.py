@@ -230,6 +230,7 @@ class Network:
             "RPC": [node.rpc for node in self.nodes],
             "CHAIN_ID": self.settings.chain_id,
             "GAS_PRICE": self.settings.gas_price,
+            "BLOCK_GAS": BLOCK_GAS_LIMIT,
         }
 
     def sender_keys(self) -> list[str]:
