@@ -1,8 +1,8 @@
-# make install | demo [LEDGER=quorum|fabric] | test | soak | lint | bench [ONLY=group] | conformance
+# make install | demo [LEDGER=quorum|fabric] | test | soak | lint | bench [ONLY=group] | hfc | conformance
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test soak lint bench conformance
+.PHONY: install demo test soak lint bench hfc conformance
 
 install: .venv/installed
 
@@ -31,6 +31,14 @@ lint: install
 
 bench: install
 	$(BIN)/python -m bench $(ONLY:%=--only %)
+
+# The environment of the client that some benchmarks compare ours with.
+hfc: .venv-hfc/installed
+
+.venv-hfc/installed: requirements/hfc.txt
+	$(PYTHON) -m venv .venv-hfc
+	.venv-hfc/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement $<
+	touch $@
 
 conformance: install
 	$(BIN)/pytest tests/contract tests/adapters tests/conformance tests/quorum tests/fabric
