@@ -1,8 +1,9 @@
-# make install | demo [LEDGER=quorum|fabric] | test | soak | lint | bench [ONLY=group] | hfc | conformance
+# make install | demo [LEDGER=quorum|fabric] | test | soak | lint | bench [ONLY=group] | conformance | hfc [HFC=folder]
 PYTHON ?= python3
 BIN := .venv/bin
+HFC ?= .venv-hfc
 
-.PHONY: install demo test soak lint bench hfc conformance
+.PHONY: install demo test soak lint bench conformance hfc
 
 install: .venv/installed
 
@@ -32,13 +33,13 @@ lint: install
 bench: install
 	$(BIN)/python -m bench $(ONLY:%=--only %)
 
-# The environment of the client that some benchmarks compare ours with.
-hfc: .venv-hfc/installed
-
-.venv-hfc/installed: requirements/hfc.txt
-	$(PYTHON) -m venv .venv-hfc
-	.venv-hfc/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement $<
-	touch $@
-
 conformance: install
 	$(BIN)/pytest tests/contract tests/adapters tests/conformance tests/quorum tests/fabric
+
+# What asks a Fabric CA; it clashes with what we use, so it has an environment of its own.
+hfc: $(HFC)/installed
+
+$(HFC)/installed: requirements/hfc.txt
+	$(PYTHON) -m venv $(HFC)
+	$(HFC)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/hfc.txt
+	touch $@

@@ -181,12 +181,16 @@ class Meter:
         readings = tuple(Reading(point, register, slot, slot % 997) for register in registers for slot in SLOTS)
         return cls(secrets.token_bytes(32), SoftwareKey.generate(), secrets.token_bytes(32), readings)
 
-    def signed_batch(self) -> bytes:
-        """The leaf of an anchor that claims the batch."""
+    def signed_statement(self) -> tuple[Statement, bytes]:
+        """What the device says about its readings, and its signature."""
         root = batch_root(self.readings, {self.readings[0].point: self.secret})
         count, key = len(self.readings), self.key.public_key.id
         statement = Statement(self.device, key, 1, SLOTS.start, SLOTS.stop, Unit.WH, count, root)
-        return anchor_leaf(statement.digest, self.key.sign(statement.digest))
+        return statement, self.key.sign(statement.digest)
+
+    def anchor_leaf(self) -> bytes:
+        statement, signature = self.signed_statement()
+        return anchor_leaf(statement.digest, signature)
 
 
 def by_root(ledger: LedgerAdapter, devices: int) -> Way:
@@ -194,7 +198,7 @@ def by_root(ledger: LedgerAdapter, devices: int) -> Way:
     meters = [Meter.new() for _ in range(devices)]
 
     def run() -> Sequence[bytes]:
-        root = merkle.root([meter.signed_batch() for meter in meters])
+        root = merkle.root([meter.anchor_leaf() for meter in meters])
         return send(ledger, [_anchor(ledger.genesis().market, len(meters), root)])
 
     return Way(sum(len(meter.readings) for meter in meters), lambda: run)

@@ -24,8 +24,9 @@ ALONE, AT_ONCE = 8, 200
 # With more in flight hfc loses sight of transactions that are committed.
 HFC_AT_ONCE = 20
 AIM_OF_CLIENT = 10
-CLIENT_NAMES = ("fabric.client.hfc", "fabric.client.hfc_at_once", "fabric.client.gateway")
-PERIOD = 0.25
+CLIENTS = ("fabric.client.hfc", "fabric.client.hfc_at_once", "fabric.client.gateway")
+NAMES = (*outbox.names("fabric"), *chains.names("fabric"), *CLIENTS)
+PERIOD = 0.25  # seconds until what waits is put into a block
 
 
 class Hfc:
@@ -85,19 +86,18 @@ def send_alone(gateway: baseline.Gateway, batches: Sequence[Batch]) -> None:
 def figures(servers: Servers, rounds: int) -> Iterator[Found]:
     try:
         with running_fabric() as fabric, baseline.Gateway(fabric.options) as gateway:
-            network = outbox.Network(
-                "fabric",
-                fabric.ledger,
-                fabric.options,
-                lambda: gateway.submit(b"read", b""),
-                PERIOD,
-                f"it reads and writes nothing; {fabric.conditions}",
-            )
-            yield from outbox.figures(network, servers, rounds)
+            yield from outbox.figures(network(fabric, gateway), servers, rounds)
             yield from throughput(fabric, gateway, rounds)
     except Unavailable as error:
-        for name in (*outbox.names("fabric"), *chains.names("fabric"), *CLIENT_NAMES):
+        for name in NAMES:
             yield Skipped(name, str(error))
+
+
+def network(fabric: Fabric, gateway: baseline.Gateway) -> outbox.Network:
+    conditions = f"which reads and writes nothing; {fabric.conditions}"
+    return outbox.Network(
+        "fabric", fabric.ledger, fabric.options, lambda: gateway.submit(b"read", b""), PERIOD, conditions
+    )
 
 
 def throughput(fabric: Fabric, gateway: baseline.Gateway, rounds: int) -> list[Found]:
@@ -127,10 +127,10 @@ def client_figures(sides: Mapping[str, Side], conditions: str) -> list[Found]:
 
     hfc = "the baseline is hfc 1.0.0 (fabric-sdk-py) in a process of its own"
     return [
-        against("fabric.client.hfc", "hfc", AIM_OF_CLIENT, f"{hfc}, which waits for each of {ALONE}"),
-        against("fabric.client.hfc_at_once", "hfc_at_once", AIM_OF_CLIENT, f"{hfc} with {HFC_AT_ONCE} in flight"),
+        against(CLIENTS[0], "hfc", AIM_OF_CLIENT, f"{hfc}, which waits for each of {ALONE}"),
+        against(CLIENTS[1], "hfc_at_once", AIM_OF_CLIENT, f"{hfc} with {HFC_AT_ONCE} in flight"),
         against(
-            "fabric.client.gateway",
+            CLIENTS[2],
             "alone",
             None if "hfc" in sides else AIM_OF_CLIENT,
             f"the baseline calls the Gateway service by synchronous gRPC and waits for each of {ALONE}",

@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.db import transaction
+from django.test.utils import override_settings
 
 from apps.accounts.choices import PartyKind, PartyRole
 from apps.accounts.models import Party
@@ -68,7 +69,7 @@ def figures(network: Network, servers: Servers, rounds: int) -> list[Delay]:
             baseline.append(timed(network.empty))
     conditions = (
         "from the commit that queues the registration of a party until the worker has marked the party as confirmed;"
-        f" the baseline sends an empty transaction and waits until it is final; {network.conditions}"
+        f" the baseline sends an empty transaction and waits until it is final, {network.conditions}"
     )
     return [
         Delay(name, percentile, ours, baseline, AIM, conditions)
@@ -81,23 +82,33 @@ def market_on(network: Network, servers: Servers) -> Iterator[Party]:
     """An empty database whose ledger this is, and a worker beside us as in production; gives the utility."""
     backend = f"{type(network.ledger).__module__}.{type(network.ledger).__qualname__}"
     call_command("flush", interactive=False, verbosity=0)
-    settings.LEDGERS = {DEFAULT: {"BACKEND": backend, "OPTIONS": dict(network.options)}}
-    get_ledger.cache_clear()
+    ledgers = {DEFAULT: {"BACKEND": backend, "OPTIONS": dict(network.options)}}
     path = servers.supervisor.places.root / f"{network.name}.json"
     path.write_text(json.dumps(network.options), encoding="utf-8")
     environment = {
+        "DATABASE_URL": servers.database_url,
         "DJANGO_SETTINGS_MODULE": "energymarket.settings.base",
         "ENERGYMARKET_LEDGER": network.name,
         "ENERGYMARKET_LEDGER_OPTIONS": str(path),
     }
     worker = Child("worker", WORKER, StopOrder.WORKER, environment=environment, folder=settings.BASE_DIR)
-    servers.supervisor.start(worker)
+    with override_settings(LEDGERS=ledgers), fresh_ledger():
+        servers.supervisor.start(worker)
+        try:
+            yield Party.objects.create(
+                name="Utility", kind=PartyKind.ORGANISATION, role=PartyRole.UTILITY, ledger_state=LedgerState.CONFIRMED
+            )
+        finally:
+            servers.supervisor.stop_child("worker")
+
+
+@contextmanager
+def fresh_ledger() -> Iterator[None]:
+    """What `LEDGERS` says now, for as long."""
+    get_ledger.cache_clear()
     try:
-        yield Party.objects.create(
-            name="Utility", kind=PartyKind.ORGANISATION, role=PartyRole.UTILITY, ledger_state=LedgerState.CONFIRMED
-        )
+        yield
     finally:
-        servers.supervisor.stop_child("worker")
         adapter = get_ledger(DEFAULT)
         if isinstance(adapter, FabricLedger):
             adapter.gateway.close()

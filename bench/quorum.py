@@ -15,7 +15,8 @@ from ledger_adapters.quorum.market import artefact
 ALONE = 4
 # Each costs a validator some milliseconds. With more than it executes within a block's second no block holds any.
 AT_ONCE = 50
-PERIOD = 1.0
+NAMES = (*outbox.names("quorum"), *chains.names("quorum"))
+PERIOD = 1.0  # seconds between two blocks
 
 
 def sender(ledger: QuorumLedger) -> baseline.Sender:
@@ -41,19 +42,16 @@ def figures(servers: Servers, rounds: int) -> Iterator[Found]:
     try:
         with running_quorum() as quorum:
             plain = sender(quorum.ledger)
-            network = outbox.Network(
-                "quorum",
-                quorum.ledger,
-                quorum.options,
-                plain.submit_empty,
-                PERIOD,
-                f"it is a transfer of nothing to oneself; {quorum.conditions}",
-            )
-            yield from outbox.figures(network, servers, rounds)
+            yield from outbox.figures(network(quorum, plain), servers, rounds)
             yield from throughput(quorum, plain, rounds)
     except Unavailable as error:
-        for name in (*outbox.names("quorum"), *chains.names("quorum")):
+        for name in NAMES:
             yield Skipped(name, str(error))
+
+
+def network(quorum: Quorum, plain: baseline.Sender) -> outbox.Network:
+    conditions = f"a transfer of nothing to oneself; {quorum.conditions}"
+    return outbox.Network("quorum", quorum.ledger, quorum.options, plain.submit_empty, PERIOD, conditions)
 
 
 def throughput(quorum: Quorum, plain: baseline.Sender, rounds: int) -> list[Figure]:

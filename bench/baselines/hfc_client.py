@@ -12,11 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hfc.fabric import Client  # type: ignore[import-not-found]
-from hfc.fabric.orderer import Orderer  # type: ignore[import-not-found]
-from hfc.fabric.peer import Peer  # type: ignore[import-not-found]
-from hfc.fabric.user import create_user  # type: ignore[import-not-found]
-from hfc.util.keyvaluestore import FileKeyValueStore  # type: ignore[import-not-found]
+from hfc.fabric import Client
+from hfc.fabric.orderer import Orderer
+from hfc.fabric.peer import Peer
+from hfc.fabric.user import create_user
+from hfc.util.keyvaluestore import FileKeyValueStore
 
 
 class Network:
