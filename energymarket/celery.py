@@ -4,7 +4,8 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, task_postrun, task_prerun
+from django.db import close_old_connections
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "energymarket.settings.base")
@@ -18,3 +19,10 @@ app.steps["worker"].add(DjangoStructLogInitStep)
 @setup_logging.connect
 def keep_our_logging(**kwargs: Any) -> None:
     """Does nothing: that the signal has a receiver keeps Celery from replacing the logging of Django's settings."""
+
+
+@task_prerun.connect
+@task_postrun.connect
+def keep_usable_connections(**kwargs: Any) -> None:
+    """As around a web request; Celery itself would connect to the database anew for each task."""
+    close_old_connections()
