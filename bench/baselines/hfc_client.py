@@ -7,6 +7,7 @@ The answer is a line with what the chaincode returned for each, in hexadecimal.
 
 import asyncio
 import json
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -85,4 +86,5 @@ async def main(path: str) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.INFO)
     asyncio.run(main(sys.argv[1]))
