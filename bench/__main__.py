@@ -2,10 +2,11 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 
 from bench import settlement
-from bench.measure import Figure, machine
-from bench.servers import own_database
+from bench.measure import Found, machine
+from bench.servers import own_servers
 
 GROUPS = ("settlement", "metering", "ledger")
 
@@ -20,22 +21,27 @@ def main() -> None:
     if "settlement" in chosen:
         show(settlement.figures(min(options.rounds, 5)))
     if "metering" in chosen or "ledger" in chosen:
-        with own_database() as url:
-            show(of_database(chosen, url, options.rounds))
+        measure_on_servers(chosen, options.rounds)
 
 
-def of_database(chosen: tuple[str, ...], url: str, rounds: int) -> list[Figure]:
-    # Django's models can be loaded only once the database's address is known.
-    from bench import ledger, metering
+def measure_on_servers(chosen: tuple[str, ...], rounds: int) -> None:
+    with own_servers() as servers:
+        # Django's models can be loaded only once the database's address is known.
+        from bench import fabric, ledger, metering, quorum
 
-    found = metering.figures(rounds, url) if "metering" in chosen else []
-    return found + (ledger.figures(rounds, url) if "ledger" in chosen else [])
+        if "metering" in chosen:
+            show(metering.figures(rounds, servers.database_url))
+        if "ledger" in chosen:
+            show(ledger.figures(rounds, servers.database_url))
+            show(fabric.figures(servers, min(rounds, 3)))
+            show(quorum.figures(servers, min(rounds, 3)))
 
 
-def show(figures: list[Figure]) -> None:
+def show(figures: Iterable[Found]) -> None:
+    """Each as soon as it is there."""
     for figure in figures:
         print("\n".join(figure.lines()))
-    sys.stdout.flush()
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

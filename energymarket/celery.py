@@ -4,7 +4,8 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, task_postrun, task_prerun, worker_process_init
+from django.db import close_old_connections
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "energymarket.settings.base")
@@ -26,3 +27,10 @@ def look_at_ledgers(**kwargs: Any) -> None:
     from apps.ledger.services.starting import look_at_ledgers_meanwhile
 
     look_at_ledgers_meanwhile()
+
+
+@task_prerun.connect
+@task_postrun.connect
+def keep_usable_connections(**kwargs: Any) -> None:
+    """As around a web request; Celery itself would connect to the database anew for each task."""
+    close_old_connections()

@@ -220,6 +220,7 @@ class Network:
             "CHAIN_ID": self.settings.chain_id,
             "GAS_PRICE": self.settings.gas_price,
             **contract,
+            "BLOCK_GAS": BLOCK_GAS_LIMIT,
         }
 
     def sender_keys(self) -> list[str]:

@@ -258,6 +258,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     # kombu retries a broken connection inside the transport unless told not to.
     "max_retries": 0,
 }
+# So many tasks before Celery closes the database's connections itself: `energymarket.celery` looks after them.
+CELERY_DB_REUSE_MAX = 1_000_000_000
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # A tick that no worker took in time is as good as the next one; seconds.

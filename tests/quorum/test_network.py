@@ -82,7 +82,7 @@ def test_four_validators_seal_the_same_blocks(quorum_network: Network) -> None:
     number = hex(min(block_number(node) for node in quorum_network.nodes))
     headers = [call(node, "eth_getBlockByNumber", number, False) for node in quorum_network.nodes]
     assert len({header["hash"] for header in headers}) == 1
-    assert int(headers[0]["gasLimit"], 16) == 800_000_000
+    assert int(headers[0]["gasLimit"], 16) == 200_000_000
     _, sealing, _, _, seals = rlp.decode(bytes.fromhex(headers[0]["extraData"][2:]))
     assert {f"0x{address.hex()}" for address in sealing} == {node.address for node in quorum_network.nodes}
     assert len(seals) >= 3
