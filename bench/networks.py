@@ -12,6 +12,7 @@ from typing import Any
 import deploy.fabric.network as fabric_network
 import deploy.quorum.network as quorum_network
 from deploy.quorum.genesis import BLOCK_GAS_LIMIT, Settings
+from deploy.quorum.node import NetworkError
 from evidence.keys import SoftwareKey
 from ledger_adapters.exceptions import NotAgreed
 from ledger_adapters.fabric.adapter import FabricLedger
@@ -84,7 +85,7 @@ def running_quorum() -> Iterator[Quorum]:
     """Four QBFT validators, gas is free. Raises `Unavailable`."""
     try:
         quorum_network.find_geth()
-    except quorum_network.NetworkError as error:
+    except NetworkError as error:
         raise Unavailable(str(error)) from error
     with temporary_folder() as folder:
         network = quorum_network.Network.create(folder / "network", Settings())
