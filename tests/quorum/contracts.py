@@ -17,6 +17,7 @@ from web3.contract import Contract
 from web3.middleware import ExtraDataToPOAMiddleware
 from web3.types import TxParams, TxReceipt
 
+from deploy.quorum.genesis import BLOCK_GAS_LIMIT
 from evidence import eip712
 from evidence.commands import Batch, Command, CommandError, sign_digest, wallet_digest
 from evidence.keys import ORDERS, Algorithm, PublicKey, SoftwareKey
@@ -38,7 +39,7 @@ SEEDING = [
     }
 ]
 NOBODY = "0x" + "00" * 20
-GAS_LIMIT = 700_000_000
+GAS_LIMIT = BLOCK_GAS_LIMIT // 2
 
 
 def compile_contracts(target: Path, *sources: str, folder: Path = CONTRACTS) -> None:
