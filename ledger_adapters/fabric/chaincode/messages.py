@@ -1,8 +1,8 @@
 """What the chaincode answers and announces, as canonical ABI. The field lists run in parallel."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Self
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Self
 
 from evidence.abi import DynamicBytes, EncodingError, FixedBytes, Integer, ListOf, Struct
 from evidence.commands.envelope import MOST_COMMANDS
@@ -49,46 +49,45 @@ class OutcomesEvent(Struct):
 
     @classmethod
     def of(cls, outcomes: Sequence[Outcome]) -> Self:
-        return cls(
-            tuple(o.id for o in outcomes),
-            tuple(int(o.code) for o in outcomes),
-            tuple(o.time for o in outcomes),
-            tuple(o.envelope for o in outcomes),
-        )
+        return cls(*_columns(outcomes))
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        rows = zip(self.ids, self.codes, self.times, self.envelopes, strict=True)
-        return tuple(Outcome(id, Code(code), time, envelope) for id, code, time, envelope in rows)
+        return _rows(self)
 
 
 @dataclass(frozen=True, slots=True)
-class ImportedEvent(Struct):
+class ImportedEvent(OutcomesEvent):
     """Payload of the event `imported`: the entries that were taken over, each with the ledger that it comes from."""
 
-    ids: _Ids
-    codes: _Codes
-    times: _Times
-    envelopes: _Envelopes
     ledgers: _Ids
 
     @classmethod
     def of(cls, outcomes: Sequence[Outcome]) -> Self:
-        return cls(
-            tuple(o.id for o in outcomes),
-            tuple(int(o.code) for o in outcomes),
-            tuple(o.time for o in outcomes),
-            tuple(o.envelope for o in outcomes),
-            tuple(o.origin for o in outcomes),
-        )
+        ids, codes, times, envelopes = _columns(outcomes)
+        return cls(ids, codes, times, envelopes, tuple(outcome.origin for outcome in outcomes))
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        rows = zip(self.ids, self.codes, self.times, self.envelopes, self.ledgers, strict=True)
-        return tuple(Outcome(id, Code(code), time, envelope, origin) for id, code, time, envelope, origin in rows)
+        rows = zip(_rows(self), self.ledgers, strict=True)
+        return tuple(replace(outcome, origin=ledger) for outcome, ledger in rows)
 
 
-ANNOUNCED: dict[str, type[OutcomesEvent] | type[ImportedEvent]] = {EVENT: OutcomesEvent, IMPORTED: ImportedEvent}
+def _columns(outcomes: Sequence[Outcome]) -> tuple[Any, ...]:
+    return (
+        tuple(o.id for o in outcomes),
+        tuple(int(o.code) for o in outcomes),
+        tuple(o.time for o in outcomes),
+        tuple(o.envelope for o in outcomes),
+    )
+
+
+def _rows(event: OutcomesEvent) -> tuple[Outcome, ...]:
+    rows = zip(event.ids, event.codes, event.times, event.envelopes, strict=True)
+    return tuple(Outcome(id, Code(code), time, envelope) for id, code, time, envelope in rows)
+
+
+ANNOUNCED: dict[str, type[OutcomesEvent]] = {EVENT: OutcomesEvent, IMPORTED: ImportedEvent}
 
 
 @dataclass(frozen=True, slots=True)
