@@ -41,7 +41,7 @@ POSITIONS = 1 << 32  # per block
 MOST_BLOCKS = 10_000
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2  # seconds
 GAS_OF_BATCH = 1_000_000
-GAS_OF_CREATION = 30_000_000
+GAS_OF_CREATION = 10_000_000
 # An envelope costs two words in the call data besides its own; the call itself about a thousand bytes.
 BYTES_OF_CALL = 1_024
 BYTES_OF_ENVELOPE = 64
@@ -108,16 +108,16 @@ class QuorumLedger(LedgerAdapter):
         path.write_text(address + "\n", encoding="ascii")
         return self.genesis()
 
-    def _create(self, creation: TxParams) -> TxReceipt:
-        founder = self._founder()
-        nonce = self.w3.eth.get_transaction_count(founder.address)
+    def _create(self, creations: Sequence[TxParams]) -> list[TxReceipt]:
+        founder, offer = self._founder(), self.prices.now()
         gas = min(GAS_OF_CREATION, self.options.block_gas)
-        raw = self._sign(founder, nonce, gas, self.prices.now(), creation)
-        try:
-            sent = self.w3.eth.send_raw_transaction(raw)
-        except Web3RPCError as error:
-            raise Misconfigured(self._why_not_founded(founder, answer_of(error))) from error
-        return self.w3.eth.wait_for_transaction_receipt(sent, timeout=60)
+        sent = []
+        for nonce, creation in enumerate(creations, self.w3.eth.get_transaction_count(founder.address)):
+            try:
+                sent.append(self.w3.eth.send_raw_transaction(self._sign(founder, nonce, gas, offer, creation)))
+            except Web3RPCError as error:
+                raise Misconfigured(self._why_not_founded(founder, answer_of(error))) from error
+        return [self.w3.eth.wait_for_transaction_receipt(name, timeout=60) for name in sent]
 
     def _founder(self) -> LocalAccount:
         path = self.options.founder

@@ -1,7 +1,7 @@
 """The market's contracts as seen from Python: their artefacts, their calls, and putting them on a chain."""
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -117,22 +117,31 @@ class Market:
         return tuple(found)
 
 
-def deploy(w3: Web3, genesis: Genesis, send: Callable[[TxParams], TxReceipt]) -> ChecksumAddress:
-    """Put a market on a chain and found it. `send` signs a contract's creation, sends it and waits for the receipt."""
+# Signs transactions of one account, sends them all and waits for their receipts.
+Send = Callable[[Sequence[TxParams]], Sequence[TxReceipt]]
 
-    def create(name: str, *arguments: Any) -> ChecksumAddress:
+
+def deploy(w3: Web3, genesis: Genesis, send: Send) -> ChecksumAddress:
+    """Put a market on a chain and found it. Raises `Misconfigured` when the chain does not take a contract."""
+
+    def creation(name: str, *arguments: Any) -> TxParams:
         compiled = artefact(name)
         contract = w3.eth.contract(abi=compiled["abi"], bytecode=compiled["bytecode"])
-        receipt = send({"data": contract.constructor(*arguments).data_in_transaction})
-        address = receipt["contractAddress"]
-        if receipt["status"] != 1 or address is None:
-            gas = receipt["gasUsed"]
-            raise Misconfigured(
-                f"the chain does not take the contract {name}, after {gas} gas: is it allowed, and fits?"
-            )
-        return address
+        return {"data": contract.constructor(*arguments).data_in_transaction}
 
-    modules = {name: create(name) for name in dict.fromkeys(MODULES.values())}
+    def create(creations: Mapping[str, TxParams]) -> dict[str, ChecksumAddress]:
+        found = {}
+        for name, receipt in zip(creations, send(list(creations.values())), strict=True):
+            address = receipt["contractAddress"]
+            if receipt["status"] != 1 or address is None:
+                gas = receipt["gasUsed"]
+                raise Misconfigured(
+                    f"the chain does not take the contract {name}, after {gas} gas: is it allowed, and fits?"
+                )
+            found[name] = address
+        return found
+
+    modules = create({name: creation(name) for name in MODULES.values()})
     founding = (
         genesis.ledger,
         genesis.market,
@@ -140,4 +149,4 @@ def deploy(w3: Web3, genesis: Genesis, send: Callable[[TxParams], TxReceipt]) ->
         (genesis.community_algorithm, genesis.community_x, genesis.community_y),
     )
     installed: Sequence[tuple[int, str]] = [(slot, modules[name]) for slot, name in MODULES.items()]
-    return create("Market", founding, installed)
+    return create({"Market": creation("Market", founding, installed)})["Market"]

@@ -82,16 +82,22 @@ class Sender:
         return self.w3.eth.chain_id
 
     def transact(self, transaction: TxParams) -> TxReceipt:
-        address = self.account.address
-        complete: dict[str, Any] = {
-            "nonce": self.w3.eth.get_transaction_count(address),
-            "gas": GAS_LIMIT,
-            "gasPrice": 0,
-            "chainId": self.chain_id,
-            **transaction,
-        }
-        signed = self.account.sign_transaction(complete)
-        return self.w3.eth.wait_for_transaction_receipt(self.w3.eth.send_raw_transaction(signed.raw_transaction))
+        return self.transact_all([transaction])[0]
+
+    def transact_all(self, transactions: Sequence[TxParams]) -> list[TxReceipt]:
+        """Sent one behind the other; the receipts are waited for together."""
+        sent = []
+        for nonce, transaction in enumerate(transactions, self.w3.eth.get_transaction_count(self.account.address)):
+            complete: dict[str, Any] = {
+                "nonce": nonce,
+                "gas": GAS_LIMIT,
+                "gasPrice": 0,
+                "chainId": self.chain_id,
+                **transaction,
+            }
+            signed = self.account.sign_transaction(complete)
+            sent.append(self.w3.eth.send_raw_transaction(signed.raw_transaction))
+        return [self.w3.eth.wait_for_transaction_receipt(name) for name in sent]
 
     def deploy(self, name: str, folder: Path = BUILD) -> Contract:
         """A contract without arguments, compiled in `folder`."""
@@ -163,7 +169,7 @@ class Market:
 
 def deploy(sender: Sender, genesis: Genesis) -> Market:
     """A market founded with `genesis`, with all modules installed."""
-    address = client.deploy(sender.w3, genesis, sender.transact)
+    address = client.deploy(sender.w3, genesis, sender.transact_all)
     return Market(sender, sender.w3.eth.contract(address, abi=artefact("IMarket")["abi"]), genesis)
 
 
