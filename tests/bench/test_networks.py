@@ -19,7 +19,10 @@ from evidence.readings import batch_root
 from ledger_adapters.contract import Code
 from ledger_adapters.contract.records import Anchor
 from ledger_adapters.fabric.chaincode.messages import SubmitResponse
+from tests.fabric.identities.conftest import hfc_python
 from tests.ledger.support import database_url
+
+__all__ = ["hfc_python"]
 
 
 @pytest.fixture(scope="session")
@@ -71,9 +74,10 @@ def test_on_fabric_commands_together_and_alone_write_the_same(on_fabric: Fabric)
 
 
 @pytest.mark.fabric
-def test_hfc_and_plain_calls_are_answered_alike(on_fabric: Fabric) -> None:
-    if not fabric.HFC.exists():
-        pytest.skip("there is no environment of hfc: `make hfc`")
+def test_hfc_and_plain_calls_are_answered_alike(
+    on_fabric: Fabric, hfc_python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fabric, "HFC", hfc_python)
     ledger = on_fabric.ledger
     first, second = chains.anchors(ledger, 1), chains.anchors(ledger, 3)
     with Gateway(on_fabric.options) as gateway:

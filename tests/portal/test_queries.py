@@ -9,6 +9,7 @@ from django.urls import reverse
 from apps.accounts.choices import MemberRole
 from apps.accounts.models import Party, User
 from apps.assets.models import MarketArea
+from apps.ledger.ledgers import DEFAULT
 from tests.conftest import signed_in
 from tests.factories import (
     AreaFactory,
@@ -31,7 +32,7 @@ class Rows:
     """Adds one row of everything to a market."""
 
     def __init__(self) -> None:
-        self.area: MarketArea = AreaFactory.make()
+        self.area: MarketArea = AreaFactory.make(utility__ledger=DEFAULT)
         self.me: Party = CustomerFactory.make(utility=self.area.utility)
         self.user: User = UserFactory.make()
         MembershipFactory.make(user=self.user, party=self.me)
