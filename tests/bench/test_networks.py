@@ -25,7 +25,7 @@ from tests.ledger.support import database_url
 __all__ = ["hfc_python"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def on_fabric() -> Iterator[Fabric]:
     try:
         with running_fabric() as found:
@@ -34,7 +34,7 @@ def on_fabric() -> Iterator[Fabric]:
         pytest.skip(str(error))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def on_quorum() -> Iterator[Quorum]:
     try:
         with running_quorum() as found:
