@@ -103,18 +103,19 @@ class QuorumLedger(LedgerAdapter):
             raise Misconfigured("OPERATOR: whoever only relays cannot found a market")
         genesis = Genesis.of(ledger, market, self.operator.public_key, community)
         self._check_chain()
-        address = deploy(self.w3, genesis, self._create)
+        address = deploy(self.w3, genesis, self.transact)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(address + "\n", encoding="ascii")
         return self.genesis()
 
-    def _create(self, creations: Sequence[TxParams]) -> list[TxReceipt]:
+    def transact(self, transactions: Sequence[TxParams]) -> list[TxReceipt]:
+        """Send what is no batch from the founder's account, all at once, and wait for the receipts."""
         founder, offer = self._founder(), self.prices.now()
         gas = min(GAS_OF_CREATION, self.options.block_gas)
         sent = []
-        for nonce, creation in enumerate(creations, self.w3.eth.get_transaction_count(founder.address)):
+        for nonce, transaction in enumerate(transactions, self.w3.eth.get_transaction_count(founder.address)):
             try:
-                sent.append(self.w3.eth.send_raw_transaction(self._sign(founder, nonce, gas, offer, creation)))
+                sent.append(self.w3.eth.send_raw_transaction(self._sign(founder, nonce, gas, offer, transaction)))
             except Web3RPCError as error:
                 raise Misconfigured(self._why_not_founded(founder, answer_of(error))) from error
         return [self.w3.eth.wait_for_transaction_receipt(name, timeout=60) for name in sent]

@@ -121,13 +121,15 @@ class Market:
 Send = Callable[[Sequence[TxParams]], Sequence[TxReceipt]]
 
 
+def creation(w3: Web3, name: str, *arguments: Any) -> TxParams:
+    """What puts a contract on a chain."""
+    compiled = artefact(name)
+    contract = w3.eth.contract(abi=compiled["abi"], bytecode=compiled["bytecode"])
+    return {"data": contract.constructor(*arguments).data_in_transaction}
+
+
 def deploy(w3: Web3, genesis: Genesis, send: Send) -> ChecksumAddress:
     """Put a market on a chain and found it. Raises `Misconfigured` when the chain does not take a contract."""
-
-    def creation(name: str, *arguments: Any) -> TxParams:
-        compiled = artefact(name)
-        contract = w3.eth.contract(abi=compiled["abi"], bytecode=compiled["bytecode"])
-        return {"data": contract.constructor(*arguments).data_in_transaction}
 
     def create(creations: Mapping[str, TxParams]) -> dict[str, ChecksumAddress]:
         found = {}
@@ -141,7 +143,7 @@ def deploy(w3: Web3, genesis: Genesis, send: Send) -> ChecksumAddress:
             found[name] = address
         return found
 
-    modules = create({name: creation(name) for name in MODULES.values()})
+    modules = create({name: creation(w3, name) for name in MODULES.values()})
     founding = (
         genesis.ledger,
         genesis.market,
@@ -149,4 +151,4 @@ def deploy(w3: Web3, genesis: Genesis, send: Send) -> ChecksumAddress:
         (genesis.community_algorithm, genesis.community_x, genesis.community_y),
     )
     installed: Sequence[tuple[int, str]] = [(slot, modules[name]) for slot, name in MODULES.items()]
-    return create({"Market": creation("Market", founding, installed)})["Market"]
+    return create({"Market": creation(w3, "Market", founding, installed)})["Market"]
