@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,9 @@ class Market:
         code, at, envelope = decode(("uint8", "uint64", "bytes"), log["data"])
         origin = bytes(log["topics"][2]) if log["topics"][0] == self.imported_topic else b""
         outcome = Outcome(bytes(log["topics"][1]), Code(code), at, envelope, origin)
+        # A market of an earlier version does not know all commands of this one.
+        if outcome.id == ZERO and (command := parse(envelope)) is not None:
+            outcome = replace(outcome, id=command.id)
         return Logged(log["blockNumber"], log["logIndex"], bytes(log["transactionHash"]), outcome)
 
     def outcomes(self, batch: Batch | None, receipt: TxReceipt) -> tuple[Outcome, ...]:
