@@ -18,10 +18,10 @@ from web3.types import TxParams
 
 from evidence.hashing import tagged
 from evidence.keys import PublicKey, Signer
-from ledger_adapters.exceptions import LedgerError, Misconfigured
+from ledger_adapters.exceptions import LedgerError
 from ledger_adapters.keys import KeyFolder
 from ledger_adapters.quorum.adapter import QuorumLedger
-from ledger_adapters.quorum.market import MODULES, artefact, creation
+from ledger_adapters.quorum.market import MODULES, artefact, create, creation
 
 NOBODY = Web3.to_checksum_address("0x" + "00" * 20)
 
@@ -60,16 +60,10 @@ class Governance:
     def propose_upgrade(self) -> list[Step]:
         """Put the contracts of this version that are missing on the chain. Nothing uses them yet."""
         slots = self.outdated()
-        names = list(dict.fromkeys(slots.values()))
-        receipts = self.ledger.transact([creation(self.market.w3, name) for name in names])
-        placed = {name: receipt["contractAddress"] for name, receipt in zip(names, receipts, strict=True)}
-        for name, module in placed.items():
-            if module is None or not self._is_ours(name, module):
-                raise Misconfigured(f"the chain does not take the contract {name}: is it allowed, and fits?")
+        creations = {name: creation(self.market.w3, name) for name in slots.values()}
+        placed = create(creations, self.ledger.transact)
         # The core comes last: what it hands on has its rules then.
-        return [
-            Step(Action.UPGRADE, slot, placed[name] or NOBODY) for slot, name in sorted(slots.items(), reverse=True)
-        ]
+        return [Step(Action.UPGRADE, slot, placed[name]) for slot, name in sorted(slots.items(), reverse=True)]
 
     def digests(self, steps: Sequence[Step]) -> list[bytes]:
         """What both parties sign, step by step. Raises `NotApproved` for what is not this version's contract."""
@@ -85,8 +79,9 @@ class Governance:
     def apply(self, steps: Sequence[Step], signatures: Mapping[bytes, Sequence[bytes]]) -> None:
         """`signatures` by the id of the key that made them. Raises `NotApproved` when a party has not signed a step."""
         genesis = self.ledger.genesis()
+        digests = self.digests(steps)
         parties = {"utility": genesis.utility, "community": genesis.community}
-        signed = [self._of(name, key, self.digests(steps), signatures) for name, key in parties.items()]
+        signed = [self._of(name, key, digests, signatures) for name, key in parties.items()]
         calls = [self._call(step, *pair) for step, *pair in zip(steps, *signed, strict=True)]
         for receipt in self.ledger.transact(calls):
             if receipt["status"] != 1:
@@ -95,7 +90,7 @@ class Governance:
     def _digest(self, step: Step, number: int) -> bytes:
         words = (
             self.ledger.genesis().ledger,
-            *(value.to_bytes(32, "big") for value in (self.ledger.options.chain_id,)),
+            self.ledger.options.chain_id.to_bytes(32, "big"),
             _address(self.market.address),
             *(value.to_bytes(32, "big") for value in (number, step.action, step.slot)),
             _address(step.module),

@@ -131,22 +131,23 @@ def creation(w3: Web3, name: str, *arguments: Any) -> TxParams:
     return {"data": contract.constructor(*arguments).data_in_transaction}
 
 
+def create(creations: Mapping[str, TxParams], send: Send) -> dict[str, ChecksumAddress]:
+    """Put contracts on a chain, by name. Raises `Misconfigured` when the chain does not take one."""
+    found = {}
+    for name, receipt in zip(creations, send(list(creations.values())), strict=True):
+        address = receipt["contractAddress"]
+        if receipt["status"] != 1 or address is None:
+            gas = receipt["gasUsed"]
+            raise Misconfigured(
+                f"the chain does not take the contract {name}, after {gas} gas: is it allowed, and fits?"
+            )
+        found[name] = address
+    return found
+
+
 def deploy(w3: Web3, genesis: Genesis, send: Send) -> ChecksumAddress:
     """Put a market on a chain and found it. Raises `Misconfigured` when the chain does not take a contract."""
-
-    def create(creations: Mapping[str, TxParams]) -> dict[str, ChecksumAddress]:
-        found = {}
-        for name, receipt in zip(creations, send(list(creations.values())), strict=True):
-            address = receipt["contractAddress"]
-            if receipt["status"] != 1 or address is None:
-                gas = receipt["gasUsed"]
-                raise Misconfigured(
-                    f"the chain does not take the contract {name}, after {gas} gas: is it allowed, and fits?"
-                )
-            found[name] = address
-        return found
-
-    modules = create({name: creation(w3, name) for name in MODULES.values()})
+    modules = create({name: creation(w3, name) for name in MODULES.values()}, send)
     founding = (
         genesis.ledger,
         genesis.market,
@@ -154,4 +155,4 @@ def deploy(w3: Web3, genesis: Genesis, send: Send) -> ChecksumAddress:
         (genesis.community_algorithm, genesis.community_x, genesis.community_y),
     )
     installed: Sequence[tuple[int, str]] = [(slot, modules[name]) for slot, name in MODULES.items()]
-    return create({"Market": creation(w3, "Market", founding, installed)})["Market"]
+    return create({"Market": creation(w3, "Market", founding, installed)}, send)["Market"]
