@@ -11,10 +11,25 @@ from evidence.hashing import tagged
 
 
 class Register(IntEnum):
-    """What a reading counts. Energy of a slot; the sign is always that of the name."""
+    """What a reading counts. Energy of a slot; the sign is always that of the name.
+
+    Settled are consumption and generation. The others are what the meter at the grid connection shows: active energy in
+    both directions, and reactive energy in the quadrants of IEC 62053-23 (1 inductive import, 2 capacitive export,
+    3 inductive export, 4 capacitive import).
+    """
 
     CONSUMPTION = 1
     GENERATION = 2
+    GRID_IMPORT = 3
+    GRID_EXPORT = 4
+    REACTIVE_1 = 5
+    REACTIVE_2 = 6
+    REACTIVE_3 = 7
+    REACTIVE_4 = 8
+
+    @property
+    def unit(self) -> "Unit":
+        return Unit.VARH if self >= Register.REACTIVE_1 else Unit.WH
 
 
 class Quality(IntEnum):
@@ -23,7 +38,10 @@ class Quality(IntEnum):
 
 
 class Unit(IntEnum):
+    """What the readings of a statement are in, all of them."""
+
     WH = 1
+    VARH = 2
 
 
 class Grade(IntEnum):
@@ -67,7 +85,7 @@ class Statement(Struct):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One slot of one register of a metering point. `slot` is its start in UTC seconds, `value` is in Wh."""
+    """One slot of one register of a metering point. `slot` is its start in UTC seconds, `value` in Wh or varh."""
 
     point: bytes
     register: int

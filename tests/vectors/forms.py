@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from evidence import accumulators, checkpoint, contents, eip712, journal, merkle, readings, settlement, sumtree
+from evidence import accumulators, boxes, checkpoint, contents, eip712, journal, merkle, readings, settlement, sumtree
 from evidence import canonical as canonical_json
 from evidence.abi import FixedBytes, Integer, ListOf, Struct, layout
 from evidence.canonical import encode_bytes
@@ -330,6 +330,42 @@ def signed_readings() -> dict[str, Any]:
         "signature": signature,
         "anchor": {"leaf": leaf, "otherLeaf": other, "root": merkle.root([leaf, other])},
     }
+
+
+# Boxes beside meters
+
+
+def box_talk() -> dict[str, Any]:
+    code = "0123456789ABCDEF"
+    key, issuer = METER.public_key, ALICE.public_key
+    body = b'{"destinations":[]}'
+    request = boxes.Enrolment(boxes.code_id(code), key.algorithm, key.x, key.y, boxes.body_hash(body))
+    answer = boxes.EnrolmentAnswer(boxes.code_id(code), request.digest, boxes.body_hash(b"{}"))
+    instruction = boxes.Instruction(
+        ident("device"), issuer.id, 9, boxes.InstructionKind.CONFIGURE, NOW, NOW + 3600, boxes.body_hash(body)
+    )
+    done = boxes.InstructionAnswer(
+        ident("device"), key.id, 9, instruction.digest, boxes.AnswerState.DONE, NOW + 60, boxes.body_hash(b"{}")
+    )
+    return {
+        "code": {"code": code, "id": boxes.code_id(code), "key": boxes.code_key(code)},
+        "enrolment": _said(request, METER) | {"mac": boxes.mac(boxes.code_key(code), request.digest)},
+        "enrolmentAnswer": _fields(answer) | {"mac": boxes.mac(boxes.code_key(code), answer.digest)},
+        "instruction": _said(instruction, ALICE),
+        "instructionAnswer": _said(done, METER),
+    }
+
+
+def _fields(said: Any) -> dict[str, Any]:
+    return {
+        **{eip712.camel(field.name): getattr(said, field.name) for field in fields(said)},
+        "encoding": said.encode(),
+        "digest": said.digest,
+    }
+
+
+def _said(said: Any, signer: Any) -> dict[str, Any]:
+    return {**_fields(said), "signer": _public(signer.public_key), "signature": signer.sign(said.digest)}
 
 
 # Trees

@@ -64,6 +64,7 @@ def documents() -> dict[str, Any]:
         "keys.json": forms.keys(),
         "state.json": forms.state(),
         "readings.json": forms.signed_readings(),
+        "boxes.json": forms.box_talk(),
         "trees.json": forms.trees(),
         "settlement.json": forms.settlements(),
         "contents.json": forms.salted_contents(),
