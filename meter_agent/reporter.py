@@ -129,5 +129,5 @@ class Reporter:
             log.error("the total of %s is refused by %s: %s", day_text(waiting.day), name, code.name)
 
     async def _afford(self, body: int) -> None:
-        while (seconds := self.allowance.pause_before(cost_of_exchange(body))) > 0:
+        while (seconds := self.allowance.pause_before(cost_of_exchange(body, "https:"))) > 0:
             await asyncio.sleep(min(seconds, LONGEST_PAUSE))

@@ -212,6 +212,12 @@ class Journal:
 
     # Batches
 
+    def has_readings(self, points: Collection[bytes]) -> bool:
+        """Whether readings of `points` wait to be sealed."""
+        marks = ",".join("?" * len(points))
+        row = self._db.execute(f"SELECT 1 FROM readings WHERE point IN ({marks}) LIMIT 1", tuple(points))  # noqa: S608
+        return row.fetchone() is not None
+
     def seal(
         self,
         points: Collection[bytes],
