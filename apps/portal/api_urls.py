@@ -3,8 +3,10 @@
 from django.urls import include, path
 
 from apps.metering.api import MeterBatches
+from apps.metering.relay import DailyReports
 
 urlpatterns = [
     path("meter-batches", MeterBatches.as_view(), name="meter-batches"),
+    path("daily-reports", DailyReports.as_view(), name="daily-reports"),
     path("ledger/", include("apps.portal.ledger_api.urls")),
 ]
