@@ -55,6 +55,15 @@ def hear_transfer(told: Told) -> None:
         Device.objects.filter(ledger_id=fields.device, owner__ledger=told.ledger).update(owner=next_owner)
 
 
+@transaction.atomic
+def take_report(command: Command, ledger: str) -> None:
+    """It stands with the device once the ledger has applied it."""
+    fields = fields_of(command, ReportDailyEnergy)
+    if not Device.objects.filter(ledger_id=fields.device, owner__ledger=ledger).exists():
+        raise Refused(Code.DEVICE_UNKNOWN)
+    enqueue_signed(command, ledger=ledger)
+
+
 def hear_report(told: Told) -> None:
     """What a device has reported stands until it corrects it."""
     fields: ReportDailyEnergy = told.fields

@@ -72,9 +72,7 @@ class DeviceKey(models.Model):
 class DailyReport(models.Model):
     """A local day's total as a device reported it on the ledger, whichever way it went there. In Wh."""
 
-    device = models.ForeignKey(
-        Device, verbose_name=_("device"), on_delete=models.PROTECT, related_name="daily_reports"
-    )
+    device = models.ForeignKey(Device, verbose_name=_("device"), on_delete=models.PROTECT, related_name="daily_reports")
     day = models.DateField(_("day"))
     generated = models.PositiveBigIntegerField(_("generated (Wh)"))
     imported = models.PositiveBigIntegerField(_("taken from the grid (Wh)"))

@@ -7,29 +7,36 @@ import apps.ledger.fields
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('metering', '0002_readings'),
+        ("metering", "0002_readings"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='DailyReport',
+            name="DailyReport",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField(verbose_name='day')),
-                ('generated', models.PositiveBigIntegerField(verbose_name='generated (Wh)')),
-                ('imported', models.PositiveBigIntegerField(verbose_name='taken from the grid (Wh)')),
-                ('exported', models.PositiveBigIntegerField(verbose_name='given to the grid (Wh)')),
-                ('command_id', apps.ledger.fields.IdField()),
-                ('reported_at', models.DateTimeField(verbose_name='on the ledger since')),
-                ('device', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='daily_reports', to='metering.device', verbose_name='device')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("day", models.DateField(verbose_name="day")),
+                ("generated", models.PositiveBigIntegerField(verbose_name="generated (Wh)")),
+                ("imported", models.PositiveBigIntegerField(verbose_name="taken from the grid (Wh)")),
+                ("exported", models.PositiveBigIntegerField(verbose_name="given to the grid (Wh)")),
+                ("command_id", apps.ledger.fields.IdField()),
+                ("reported_at", models.DateTimeField(verbose_name="on the ledger since")),
+                (
+                    "device",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="daily_reports",
+                        to="metering.device",
+                        verbose_name="device",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'daily report',
-                'verbose_name_plural': 'daily reports',
-                'ordering': ['-day', 'device'],
-                'constraints': [models.UniqueConstraint(fields=('device', 'day'), name='metering_one_report_a_day')],
+                "verbose_name": "daily report",
+                "verbose_name_plural": "daily reports",
+                "ordering": ["-day", "device"],
+                "constraints": [models.UniqueConstraint(fields=("device", "day"), name="metering_one_report_a_day")],
             },
         ),
     ]
