@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from evidence.keys import Signer
@@ -82,7 +83,7 @@ class Agent:
             if isinstance(each, Ledger)
         ]
         self.senders: list[Uplink | Reporter] = [*self.uplinks, *self.reporters]
-        self.watch = Watch(clock, steady, journal.last_read())
+        self.steady = steady
         self._unstored: deque[Stored] = deque(maxlen=MOST_UNSTORED)
         self._full = Fault("the journal")
         self._faults = {
@@ -94,6 +95,11 @@ class Agent:
         gone = journal.keep_destinations([each.destination.name for each in self.uplinks])
         if gone:
             log.error("%d batches were for destinations that are no longer configured; they are forgotten", gone)
+
+    @cached_property
+    def watch(self) -> Watch:
+        """Over the clock by which the meters are read as time goes by."""
+        return Watch(self.clock, self.steady, self.journal.last_read())
 
     async def __aenter__(self) -> Self:
         return self
