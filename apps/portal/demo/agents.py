@@ -110,7 +110,8 @@ def _ledger(box: Box, server: str) -> list[str]:
     the market's server hands them on.
     """
     ledger = get_ledger(DEFAULT)
-    genesis, options = ledger.genesis(), settings.LEDGERS[DEFAULT]["OPTIONS"]
+    genesis = ledger.genesis()
+    options = {} if settings.LEDGER == "embedded" else json.loads(settings.LEDGER_OPTIONS.read_text("utf-8"))
     about: dict[str, object] = {"name": "ledger", "kind": "ledger", "via": "relay", "server": server}
     if settings.LEDGER == "quorum":
         account = box.folder / "account.key"
