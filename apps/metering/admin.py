@@ -11,7 +11,7 @@ from apps.accounts.permissions import Action
 from apps.accounts.tenants import ReadOnlyAdmin, is_superuser, viewer_of
 from apps.ledger.exceptions import Refused
 from apps.ledger.messages import reason
-from apps.metering.models import Anchor, Batch, Device, DeviceKey
+from apps.metering.models import Anchor, Batch, Device, DeviceKey, Instruction
 from apps.metering.services.devices import revoke_key
 
 
@@ -98,3 +98,28 @@ class AnchorAdmin(ReadOnlyAdmin[Anchor]):
     @admin.display(description=_("root"))
     def root_text(self, anchor: Anchor) -> str:
         return bytes(anchor.root).hex()
+
+
+@admin.register(Instruction)
+class InstructionAdmin(ReadOnlyAdmin[Instruction]):
+    tenant = ("device__area__utility",)
+    list_display = ("device", "sequence", "kind", "state", "expired", "created_at", "received_at", "answered_at")
+    list_filter = ("state", "kind", ("device__area", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("device",)
+    search_fields = ("device__name",)
+    fields = (
+        *("device", "sequence", "kind", "body_text", "given_by", "created_at", "expired"),
+        *("received_at", "state", "answer_text", "answered_at"),
+    )
+
+    @admin.display(description=_("expired"), boolean=True)
+    def expired(self, instruction: Instruction) -> bool:
+        return instruction.is_expired
+
+    @admin.display(description=_("content"))
+    def body_text(self, instruction: Instruction) -> str:
+        return bytes(instruction.body).decode()
+
+    @admin.display(description=_("answer"))
+    def answer_text(self, instruction: Instruction) -> str:
+        return bytes(instruction.answer or b"").decode()
