@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.accounts.services.parties import signer_of
+from apps.metering.doorbell import ring
 from apps.metering.models import Device, Instruction
 from evidence import boxes
 
@@ -43,4 +44,5 @@ def instruct(
     )
     instruction.signature = key.sign(instruction.said.digest)
     instruction.save()
+    ring(device.pk)
     return instruction
