@@ -26,10 +26,12 @@ from tests.metering.channel import URL, Box, make_channel, utility_key
 from tests.metering.head_end import HeadEnd, assert_refused
 
 KIND = InstructionKind
+# What other threads are to see must be committed.
+committed = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def head_end(transactional_db: None) -> Iterator[HeadEnd]:
+def head_end(db: None) -> Iterator[HeadEnd]:
     yield make_channel()
     DOORBELL.close()
 
@@ -161,6 +163,7 @@ def until_waiting(count: int) -> None:
         time.sleep(0.01)
 
 
+@committed
 def test_who_waits_is_told_within_a_second(head_end: HeadEnd, box: Box) -> None:
     thread, results = in_thread(lambda: box.poll(wait=LONGEST_WAIT))
     until_waiting(1)
@@ -174,6 +177,7 @@ def test_who_waits_is_told_within_a_second(head_end: HeadEnd, box: Box) -> None:
     assert at - given < 1
 
 
+@committed
 def test_who_waits_hears_nothing_of_others_and_asks_the_database_twice(head_end: HeadEnd, box: Box) -> None:
     other = Device.objects.get(ledger_id=other_box(head_end).device)
     thread, results = in_thread(lambda: box.poll(wait=1))
@@ -186,6 +190,7 @@ def test_who_waits_hears_nothing_of_others_and_asks_the_database_twice(head_end:
     assert 0.7 < at - begun < 3
 
 
+@committed
 def test_no_more_wait_than_may_and_a_box_waits_once(head_end: HeadEnd, box: Box, settings: Any) -> None:
     settings.BOXES_WAITING = 1
     thread, results = in_thread(lambda: box.poll(wait=LONGEST_WAIT))
@@ -202,6 +207,7 @@ def test_no_more_wait_than_may_and_a_box_waits_once(head_end: HeadEnd, box: Box,
     assert later[0][0].status_code == 200
 
 
+@committed
 def test_a_lost_connection_of_the_listener_is_made_up_for(head_end: HeadEnd, box: Box) -> None:
     thread, results = in_thread(lambda: box.poll(wait=LONGEST_WAIT))
     until_waiting(1)
@@ -288,7 +294,8 @@ def test_bodies_that_are_no_object(head_end: HeadEnd, box: Box, body: bytes) -> 
 def test_what_is_no_answer(head_end: HeadEnd, box: Box) -> None:
     given = instruct(head_end.device, KIND.OUTPUT, {})
     good = box.answer(given)
-    for wrong in ([], {}, good | {"more": 1}, good | {"body": encode_bytes(b"other")}, good | {"answer": {}}):
-        assert_refused(box.post(wrong), 400, "", "format")  # type: ignore[arg-type]
+    wrongs: list[Any] = [[], {}, good | {"more": 1}, good | {"body": encode_bytes(b"other")}, good | {"answer": {}}]
+    for wrong in wrongs:
+        assert_refused(box.post(wrong), 400, "", "format")
     large = box.client.post(URL, json.dumps(good | {"x": "x" * 1_100_000}), content_type="application/json")
     assert_refused(large, 413, "", "too_large")
