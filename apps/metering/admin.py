@@ -11,7 +11,8 @@ from apps.accounts.permissions import Action
 from apps.accounts.tenants import ReadOnlyAdmin, is_superuser, viewer_of
 from apps.ledger.exceptions import Refused
 from apps.ledger.messages import reason
-from apps.metering.models import Anchor, Batch, Device, DeviceKey, Instruction
+from apps.metering.instruction_admin import InstructionAdmin as InstructionAdmin
+from apps.metering.models import Anchor, Batch, DailyReport, Device, DeviceKey
 from apps.metering.services.devices import revoke_key
 
 
@@ -100,26 +101,12 @@ class AnchorAdmin(ReadOnlyAdmin[Anchor]):
         return bytes(anchor.root).hex()
 
 
-@admin.register(Instruction)
-class InstructionAdmin(ReadOnlyAdmin[Instruction]):
+@admin.register(DailyReport)
+class DailyReportAdmin(ReadOnlyAdmin[DailyReport]):
     tenant = ("device__area__utility",)
-    list_display = ("device", "sequence", "kind", "state", "expired", "created_at", "received_at", "answered_at")
-    list_filter = ("state", "kind", ("device__area", admin.RelatedOnlyFieldListFilter))
+    list_display = ("day", "device", "generated", "imported", "exported", "reported_at")
+    list_filter = (("device__area", admin.RelatedOnlyFieldListFilter),)
     list_select_related = ("device",)
     search_fields = ("device__name",)
-    fields = (
-        *("device", "sequence", "kind", "body_text", "given_by", "created_at", "expired"),
-        *("received_at", "state", "answer_text", "answered_at"),
-    )
-
-    @admin.display(description=_("expired"), boolean=True)
-    def expired(self, instruction: Instruction) -> bool:
-        return instruction.is_expired
-
-    @admin.display(description=_("content"))
-    def body_text(self, instruction: Instruction) -> str:
-        return bytes(instruction.body).decode()
-
-    @admin.display(description=_("answer"))
-    def answer_text(self, instruction: Instruction) -> str:
-        return bytes(instruction.answer or b"").decode()
+    date_hierarchy = "day"
+    fields = ("device", "day", "generated", "imported", "exported", "reported_at")

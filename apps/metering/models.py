@@ -72,6 +72,27 @@ class DeviceKey(models.Model):
         return PublicKey(self.algorithm, bytes(self.x), bytes(self.y))
 
 
+class DailyReport(models.Model):
+    """A local day's total as a device reported it on the ledger, whichever way it went there. In Wh."""
+
+    device = models.ForeignKey(Device, verbose_name=_("device"), on_delete=models.PROTECT, related_name="daily_reports")
+    day = models.DateField(_("day"))
+    generated = models.PositiveBigIntegerField(_("generated (Wh)"))
+    imported = models.PositiveBigIntegerField(_("taken from the grid (Wh)"))
+    exported = models.PositiveBigIntegerField(_("given to the grid (Wh)"))
+    command_id = IdField()
+    reported_at = models.DateTimeField(_("on the ledger since"))
+
+    class Meta:
+        verbose_name = _("daily report")
+        verbose_name_plural = _("daily reports")
+        ordering: ClassVar = ["-day", "device"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["device", "day"], name="metering_one_report_a_day")]
+
+    def __str__(self) -> str:
+        return f"{self.device} {self.day}"
+
+
 class Anchor(OnLedger):
     """A root on the ledger over batches of an area and day, in the order in which they were claimed."""
 

@@ -9,7 +9,7 @@ import apps.ledger.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("metering", "0002_readings"),
+        ("metering", "0003_daily_reports"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
