@@ -15,6 +15,7 @@ from apps.assets.models import MarketArea, MeteringPoint
 from apps.ledger.fields import IdField, random_id
 from apps.ledger.models import OnLedger
 from apps.metering.choices import Grade
+from apps.metering.instruction_models import Instruction as Instruction
 from evidence.keys import PublicKey
 from evidence.readings import Statement, Unit
 
@@ -31,6 +32,8 @@ class Device(OnLedger):
     name = models.CharField(_("name"), max_length=100)
     salt = IdField(default=random_id, editable=False)
     last_contact = models.DateTimeField(_("last contact"), null=True, editable=False)
+    # The number of its newest poll of the channel: its clock in milliseconds, strictly rising.
+    polled_at = models.PositiveBigIntegerField(default=0, editable=False)
 
     class Meta:
         verbose_name = _("device")
