@@ -14,9 +14,9 @@ from apps.accounts.permissions import Scope
 from apps.assets.models import MarketArea, MeteringPoint
 from apps.ledger.fields import IdField, random_id
 from apps.ledger.models import OnLedger
-from apps.metering.choices import Grade
+from apps.metering.choices import Grade, Unit
 from evidence.keys import PublicKey
-from evidence.readings import Statement, Unit
+from evidence.readings import Statement
 
 
 class Device(OnLedger):
@@ -109,6 +109,7 @@ class Batch(models.Model):
     day = models.DateField(_("day"))
     start = models.PositiveBigIntegerField()
     end = models.PositiveBigIntegerField()
+    unit = models.PositiveSmallIntegerField(_("unit"), choices=Unit.choices, db_default=Unit.WH)
     count = models.PositiveIntegerField(_("readings"))
     root = IdField()
     signature = models.BinaryField(max_length=64)
@@ -146,7 +147,7 @@ class Batch(models.Model):
             self.sequence,
             self.start,
             self.end,
-            Unit.WH,
+            self.unit,
             self.count,
             bytes(self.root),
         )

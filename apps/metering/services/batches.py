@@ -18,8 +18,11 @@ from evidence.readings import Quality, Reading, Register, Statement, Unit, batch
 from market_math.slots import local_day
 
 MOST_READINGS = 10_000
-MOST_CONSUMPTION_W = 100_000_000
+# Of a large site's connection to the grid, in W or var.
+MOST_SITE_W = 100_000_000
 MOST_GENERATION_PERCENT = 150
+# What a site may give to the grid from sources that nobody registers, such as a panel on a balcony.
+MOST_UNREGISTERED_W = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +111,10 @@ def check_content(
     area: MarketArea, statement: Statement, content: Sequence[Reading], points: dict[bytes, MeteringPoint]
 ) -> dt.date:
     """Check readings against their statement and the area's grid; returns the local day that they belong to."""
-    if statement.unit != Unit.WH:
-        raise BatchRefused(Violation("statement.unit", "unknown_unit", _("Readings are in Wh (unit 1).")))
+    if statement.unit not in list(Unit):
+        raise BatchRefused(
+            Violation("statement.unit", "unknown_unit", _("Readings are in Wh (unit 1) or varh (unit 2)."))
+        )
     if statement.count != len(content) or not 0 < len(content) <= MOST_READINGS:
         raise BatchRefused(Violation("statement.count", "wrong_count", _("The number of readings differs.")))
     if statement.end > timezone.now().timestamp():
@@ -140,6 +145,10 @@ def _violations(
         found.append(Violation(f"{field}.point", "other_point", _("The device does not measure this point.")))
     elif reading.register not in list(Register):
         found.append(Violation(f"{field}.register", "unknown_register", _("There is no such register.")))
+    elif Register(reading.register).unit != statement.unit:
+        found.append(
+            Violation(f"{field}.register", "other_unit", _("This register does not count in the statement's unit."))
+        )
     elif not 0 <= reading.value <= most_energy(point, reading.register, area.slot_seconds):
         found.append(Violation(f"{field}.value", "implausible_energy", _("No such energy is possible at this point.")))
     if reading.slot % area.slot_seconds:
@@ -152,13 +161,11 @@ def _violations(
 
 
 def most_energy(point: MeteringPoint, register: int, seconds: int) -> int:
-    """The most Wh that a slot can have: generously above the plant's power, or a large site's consumption."""
-    if register == Register.GENERATION:
-        plant = getattr(point, "plant", None)
-        power = plant.power_w * MOST_GENERATION_PERCENT // 100 if plant else 0
-    else:
-        power = MOST_CONSUMPTION_W
-    return int(power * seconds // 3600)
+    """The most Wh or varh that a slot can have: generously above the plant's power, or what a large site connects."""
+    plant = getattr(point, "plant", None)
+    generated = plant.power_w * MOST_GENERATION_PERCENT // 100 if plant else 0
+    power = {Register.GENERATION: generated, Register.GRID_EXPORT: generated + MOST_UNREGISTERED_W}
+    return int(power.get(Register(register), MOST_SITE_W) * seconds // 3600)
 
 
 def secrets_of(points: Iterable[MeteringPoint], day: dt.date) -> dict[bytes, bytes]:
@@ -194,6 +201,7 @@ def store_batch(
         day=day,
         start=statement.start,
         end=statement.end,
+        unit=statement.unit,
         count=statement.count,
         root=statement.root,
         signature=signature,

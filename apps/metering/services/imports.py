@@ -17,7 +17,7 @@ from apps.metering.exceptions import BatchRefused, Violation
 from apps.metering.models import Batch
 from apps.metering.services.batches import check_content, secrets_of, store_batch
 from evidence.keys import SoftwareKey
-from evidence.readings import Quality, Reading, Statement, Unit, batch_root
+from evidence.readings import Quality, Reading, Register, Statement, batch_root
 from market_math.slots import local_day
 
 # Wh by slot (UTC seconds), by register.
@@ -25,7 +25,7 @@ Series = Mapping[int, Mapping[int, int]]
 
 
 def import_series(area: MarketArea, importer: Party, series: Mapping[MeteringPoint, Series]) -> int:
-    """Store energies of metering points, signed by `importer`, a batch per point and local day; returns how many.
+    """Store energies of metering points, signed by `importer`, a batch per point, local day and unit; returns how many.
 
     All or nothing: raises `BatchRefused`, naming the reading and the rule.
     """
@@ -45,14 +45,16 @@ def import_series(area: MarketArea, importer: Party, series: Mapping[MeteringPoi
 def _days(
     area: MarketArea, series: Mapping[MeteringPoint, Series]
 ) -> list[tuple[MeteringPoint, dt.date, list[Reading]]]:
-    """Readings by metering point and local day, in ascending order of their leaves."""
+    """Readings by metering point, local day and unit, in ascending order of their leaves."""
     days = []
     for point, registers in series.items():
-        by_day: dict[dt.date, list[Reading]] = defaultdict(list)
+        by_day: dict[tuple[dt.date, int], list[Reading]] = defaultdict(list)
         for register, values in sorted(registers.items()):
+            unit = Register(register).unit
             for slot, value in sorted(values.items()):
-                by_day[local_day(slot, area.zone)].append(Reading(bytes(point.ledger_id), register, slot, value))
-        days += [(point, day, content) for day, content in sorted(by_day.items())]
+                reading = Reading(bytes(point.ledger_id), register, slot, value)
+                by_day[local_day(slot, area.zone), unit].append(reading)
+        days += [(point, day, content) for (day, _unit), content in sorted(by_day.items())]
     return days
 
 
@@ -86,7 +88,7 @@ def _store(
         sequence,
         min(slots),
         max(slots) + area.slot_seconds,
-        Unit.WH,
+        Register(content[0].register).unit,
         len(content),
         batch_root(content, secrets),
     )

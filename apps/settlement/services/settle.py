@@ -16,6 +16,7 @@ from apps.ledger.choices import LedgerState
 from apps.ledger.exceptions import Refused
 from apps.ledger.services.enqueue import enqueue
 from apps.metering import readings
+from apps.metering.choices import Unit
 from apps.metering.models import Anchor, Batch
 from apps.metering.services.substitutes import substitute_missing
 from apps.offers.choices import OfferStatus
@@ -99,7 +100,7 @@ def _due_days(area: MarketArea) -> list[dt.date]:
     settled, billed = (
         set(found.values_list("day", flat=True)) for found in (standing, standing.exclude(invoices=None))
     )
-    anchored = Anchor.objects.filter(area=area, ledger_state=LedgerState.CONFIRMED)
+    anchored = Anchor.objects.filter(area=area, ledger_state=LedgerState.CONFIRMED, batches__unit=Unit.WH)
     late = set(anchored.exclude(settlements__in=standing).values_list("day", flat=True))
     silent = {before - dt.timedelta(days=offset) for offset in range(1, MOST_SILENT_DAYS + 1)}
     days = measured | {day for day in silent if day > min(measured)}
