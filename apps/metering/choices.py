@@ -29,6 +29,15 @@ class Unit(models.IntegerChoices):
     VARH = readings.Unit.VARH, "varh"
 
 
+class Sign(models.IntegerChoices):
+    PLUS = 1, _("plus")
+    MINUS = -1, _("minus")
+
+
+class SubstituteRule(models.TextChoices):
+    EARLIER_DAY = "earlier_day", _("the same time of an earlier day")
+
+
 class Grade(models.IntegerChoices):
     DEVICE_SIGNED = readings.Grade.DEVICE_SIGNED, _("signed by the meter")
     OPERATOR_SIGNED = readings.Grade.OPERATOR_SIGNED, _("signed by the operator who imported it")

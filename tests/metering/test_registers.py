@@ -11,7 +11,7 @@ from apps.metering.choices import Unit as UnitChoice
 from apps.metering.models import Batch
 from apps.metering.services.anchors import anchor_batches
 from apps.metering.services.batches import most_energy
-from apps.metering.services.imports import import_series
+from apps.metering.services.imports import Series, import_series
 from apps.settlement.models import Settlement
 from apps.settlement.services.settle import settle_day, settle_due_days
 from evidence.readings import Reading, Register, Unit
@@ -91,7 +91,7 @@ def test_nothing_of_it_is_settled() -> None:
     before = settle_day(market.area, day)
     drain(DEFAULT)
     slots = day_slots(day, market.area.zone, 60)
-    late = {register: dict.fromkeys(slots, 900) for register in REACTIVE}
+    late: Series = {register: dict.fromkeys(slots, 900) for register in REACTIVE}
     import_series(market.area, market.utility, {market.points["alice"]: late})
     anchor_batches(market.area)
     drain(DEFAULT)

@@ -13,7 +13,8 @@ from apps.assets.services import reading_secret
 from apps.metering import readings
 from apps.metering.choices import Grade
 from apps.metering.exceptions import BatchRefused, Violation
-from apps.metering.models import Batch, Device, DeviceKey
+from apps.metering.measuring import check_measured
+from apps.metering.models import Batch, Decision, Device, DeviceKey
 from evidence.readings import Quality, Reading, Register, Statement, Unit, batch_root
 from market_math.slots import local_day
 
@@ -55,8 +56,16 @@ def accept_batch(statement: Statement, signature: bytes, content: Sequence[Readi
         if known is not None:
             return Accepted(known, is_new=False)
         _check_rising(locked, statement)
+        backup = check_measured(locked, content)
         batch = store_batch(
-            statement, signature, area=device.area, day=day, grade=Grade.DEVICE_SIGNED, rows=rows, device=device
+            statement,
+            signature,
+            area=device.area,
+            day=day,
+            grade=Grade.DEVICE_SIGNED,
+            rows=rows,
+            device=device,
+            backup=backup,
         )
         Device.objects.filter(pk=device.pk).update(last_contact=timezone.now())
     return Accepted(batch, is_new=True)
@@ -189,8 +198,13 @@ def store_batch(
     rows: Sequence[readings.Row],
     device: Device | None = None,
     importer_id: int | None = None,
+    decision: Decision | None = None,
+    backup: Sequence[bool] | None = None,
 ) -> Batch:
-    """Write a checked batch with its readings. Call in a transaction that holds its signer's lock."""
+    """Write a checked batch with its readings. Call in a transaction that holds its signer's lock.
+
+    `backup` says of each row whether it is only to inform.
+    """
     batch = Batch.objects.create(
         area=area,
         device=device,
@@ -206,9 +220,10 @@ def store_batch(
         root=statement.root,
         signature=signature,
         grade=grade,
+        decision=decision,
     )
     # Another device, or an importer, may write to the same points: versions are counted one after another.
     points = MeteringPoint.objects.select_for_update(no_key=True).filter(pk__in={row.point for row in rows})
     list(points.order_by("pk").values_list("pk"))
-    readings.write(area.pk, batch.pk, rows)
+    readings.write(area.pk, batch.pk, rows, backup)
     return batch

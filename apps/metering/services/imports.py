@@ -14,7 +14,7 @@ from apps.assets.models import MarketArea, MeteringPoint
 from apps.metering import readings
 from apps.metering.choices import Grade
 from apps.metering.exceptions import BatchRefused, Violation
-from apps.metering.models import Batch
+from apps.metering.models import Batch, Decision
 from apps.metering.services.batches import check_content, secrets_of, store_batch
 from evidence.keys import SoftwareKey
 from evidence.readings import Quality, Reading, Register, Statement, batch_root
@@ -76,6 +76,7 @@ def _store(
     day: dt.date,
     content: list[Reading],
     grade: Grade,
+    decision: Decision | None = None,
 ) -> None:
     secrets = secrets_of([point], day)
     if bytes(point.ledger_id) not in secrets:
@@ -95,11 +96,20 @@ def _store(
     check_content(area, statement, content, {bytes(point.ledger_id): point})
     rows = [readings.Row(point.pk, r.register, r.slot, r.value, r.quality) for r in content]
     store_batch(
-        statement, key.sign(statement.digest), area=area, day=day, grade=grade, rows=rows, importer_id=importer.pk
+        statement,
+        key.sign(statement.digest),
+        area=area,
+        day=day,
+        grade=grade,
+        rows=rows,
+        importer_id=importer.pk,
+        decision=decision,
     )
 
 
-def store_substitutes(area: MarketArea, decider: Party, series: Mapping[MeteringPoint, Series]) -> int:
+def store_substitutes(
+    area: MarketArea, decider: Party, series: Mapping[MeteringPoint, Series], decision: Decision | None = None
+) -> int:
     """Store substitute values that `decider` answers for; returns how many batches."""
     days = _days(area, series)
     if not days:
@@ -111,5 +121,5 @@ def store_substitutes(area: MarketArea, decider: Party, series: Mapping[Metering
         sequence = _last_sequence(decider)
         for number, (point, day, content) in enumerate(days, sequence + 1):
             marked = [Reading(r.point, r.register, r.slot, r.value, Quality.SUBSTITUTE) for r in content]
-            _store(area, decider, key, number, point, day, marked, Grade.SUBSTITUTE)
+            _store(area, decider, key, number, point, day, marked, Grade.SUBSTITUTE, decision)
     return len(days)
