@@ -28,6 +28,7 @@ from apps.ledger.choices import CommandState, LedgerState
 from apps.ledger.ledgers import get_ledger
 from apps.ledger.models import Command, Event, Stream
 from apps.ledger.services.founding import trust_anchors
+from apps.metering.choices import SETTLED
 from apps.metering.models import Device
 from apps.portal.demo.agents import Sent
 from apps.settlement.models import Settlement
@@ -42,7 +43,8 @@ from ledger_adapters.base import LedgerAdapter, LogProof
 
 _READINGS = """
 SELECT DISTINCT ON (point, register, slot) point, register, slot, value FROM metering_reading
-WHERE area = %s AND slot >= %s AND slot < %s ORDER BY point, register, slot, version DESC
+WHERE area = %s AND register IN (1, 2) AND version >= 0 AND slot >= %s AND slot < %s
+ORDER BY point, register, slot, version DESC
 """
 _ALLOCATIONS = "SELECT slot, plant, point, scheme, allocated FROM settlement_allocation WHERE settlement = %s"
 _OF_BATCH = "SELECT point, register, slot, value, quality FROM metering_reading WHERE batch = %s"
@@ -124,8 +126,7 @@ def _check_energy(findings: Findings, area: MarketArea, day: dt.date) -> Counter
         kept[point, register] += 1
     findings.slots = (end - start) // area.slot_seconds
     for point in area.points.select_related("plant"):
-        settled = (Register.CONSUMPTION, Register.GENERATION)
-        for register in settled if hasattr(point, "plant") else settled[:1]:
+        for register in SETTLED if hasattr(point, "plant") else [Register.CONSUMPTION]:
             count = kept[point.pk, register]
             name = register.name.lower()
             findings.expect(count == findings.slots, f"{point}: {count} of {findings.slots} slots of {name}")
