@@ -68,7 +68,7 @@ class TermFormSet(BaseInlineFormSet[Term, VirtualPoint, Any]):
         super().clean()
         if any(self.errors):
             return
-        area_id = self.instance.area_id
+        area_id: int | None = self.instance.area_id
         if area_id is None:
             return
         # Whoever changes terms of the area at the same moment waits: two changes could close a circle together.

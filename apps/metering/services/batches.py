@@ -8,8 +8,8 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from apps.accounts.custody import open_secret
 from apps.assets.models import MarketArea, MeteringPoint, Occupancy
-from apps.assets.services import reading_secret
 from apps.metering import readings
 from apps.metering.choices import Grade
 from apps.metering.exceptions import BatchRefused, Violation
@@ -67,13 +67,14 @@ def _store(
         raise BatchRefused(Violation("series", "no_occupant", _("Nobody occupied the metering point on this day.")))
     if batch_root(content, secrets) != statement.root:
         raise BatchRefused(Violation("statement.root", "wrong_root", _("The readings do not have this root.")))
+    ids = {ledger_id: point.pk for ledger_id, point in points.items()}
     batch = store_batch(
         statement,
         signature,
         area=area,
         day=day,
         grade=Grade.DEVICE_SIGNED,
-        rows=[readings.Row(points[r.point].pk, r.register, r.slot, r.value, r.quality) for r in content],
+        rows=[readings.Row(ids[r.point], r.register, r.slot, r.value, r.quality) for r in content],
         device=device,
         backup=check_measured(measured, content),
     )
@@ -214,13 +215,10 @@ def most_energy(point: MeteringPoint, register: int, seconds: int) -> int:
 
 def secrets_of(points: Iterable[MeteringPoint], day: dt.date) -> dict[bytes, bytes]:
     """K by ledger id of the points, of whoever occupied them on `day`."""
-    occupancies = (
-        Occupancy.objects.filter(point__in=points, since__lte=day)
-        .exclude(until__lte=day)
-        .exclude(sealed_secret=None)
-        .select_related("point")
-    )
-    return {bytes(occupancy.point.ledger_id): reading_secret(occupancy) for occupancy in occupancies}
+    names = {point.pk: bytes(point.ledger_id) for point in points}
+    occupancies = Occupancy.objects.filter(point__in=names, since__lte=day).exclude(until__lte=day)
+    sealed = occupancies.order_by().values_list("point_id", "sealed_secret")
+    return {names[point]: open_secret(bytes(secret)) for point, secret in sealed if secret is not None}
 
 
 def store_batch(
