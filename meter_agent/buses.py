@@ -114,6 +114,10 @@ def framer(value: object) -> Framer:
     return Framer(str(value))
 
 
+class NoAnswer(MeterError):
+    """Nothing came that could be an answer."""
+
+
 class ExceptionReply(MeterError):
     """The meter answers that it cannot give these registers."""
 
@@ -158,7 +162,7 @@ class Bus:
             # A late answer must not be taken for the answer to the next request.
             self.close()
             self._may_be_late = True
-            raise MeterError(f"unit {unit} at {self.name} does not answer ({error})") from None
+            raise NoAnswer(f"unit {unit} at {self.name} does not answer ({error})") from None
         except asyncio.CancelledError:
             self.close()
             self._may_be_late = True

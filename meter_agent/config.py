@@ -28,6 +28,7 @@ from zoneinfo import ZoneInfo
 from evidence.readings import Register, Unit
 from meter_agent.buses import read_buses
 from meter_agent.destinations import Destination, read_destinations
+from meter_agent.inputs import InputConfig, read_inputs
 from meter_agent.keys import KeyFileError, read_private_file
 from meter_agent.meters import AnyMeter, Lines, read_all_maps, read_gateways, read_meter
 from meter_agent.registers import Quantity
@@ -78,6 +79,7 @@ class Config:
     journal: Path
     poll_seconds: float
     points: tuple[PointConfig, ...]
+    inputs: tuple[InputConfig, ...] = ()
     send_seconds: int = 60
     journal_bytes: int | None = None
     bytes_per_day: int | None = None
@@ -135,6 +137,7 @@ def read_config(path: Path) -> Config:
         journal=table.take("journal", path_from(path.parent)),
         poll_seconds=table.take("poll_seconds", number(1, 60), 5.0),
         points=tuple(_point(point, path.parent, lines) for point in table.tables("points")),
+        inputs=read_inputs(table, lines.buses),
         send_seconds=table.take("send_minutes", _send_minutes(slot_seconds), slot_seconds // 60) * 60,
         journal_bytes=table.take("journal_mb", integer(2, 100_000), 64) << 20,
         bytes_per_day=table.take("bytes_per_day", integer(10_000, 10**12), 0) or None,

@@ -14,6 +14,7 @@ from meter_agent.config import Config, PointConfig
 from meter_agent.destinations import Ledger, Market, Measures
 from meter_agent.energy import PUNCTUAL_SECONDS, PointState, read_slot
 from meter_agent.faults import Fault
+from meter_agent.inputs import Change, Inputs
 from meter_agent.journal import Journal
 from meter_agent.journal.errors import JournalFull
 from meter_agent.link import Allowance, open_client
@@ -41,6 +42,11 @@ class Stored:
     readings: list[Reading]
 
 
+def _report(change: Change) -> None:
+    words = {True: "alarm", False: "no alarm", None: "unknown"}
+    log.warning("input %s: %s since %s", change.name, words[change.alarm], iso(change.at))
+
+
 class Agent:
     """One device with its meters, journal and uplink. Made inside a running event loop."""
 
@@ -57,6 +63,7 @@ class Agent:
         self.clock = clock
         self.sleep = sleep
         self.reader = Reader(config.points)
+        self.inputs = Inputs(config.inputs, self.reader.bus, _report, clock)
         self.allowance = Allowance(journal, config.bytes_per_day, clock)
         self.client = open_client(self.allowance)
         sealer = Sealer(config, journal, key)
@@ -105,6 +112,7 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.read_for_ever())
+                tasks.create_task(self.inputs.run())
                 for sender in self.senders:
                     tasks.create_task(sender.run())
         except ExceptionGroup as group:

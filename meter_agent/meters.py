@@ -27,6 +27,7 @@
     # one of these for each role:
     grid = { host = "192.0.2.7", port = 502, unit = 1, map = "sunspec203", max_kw = 100 }
     grid = { bus = "roof", unit = 1, map = "em340", reversed = true }
+    grid = { bus = "roof", unit = 5, pulses = { import = 0 }, per_kwh = 1000 }     # S0, see meter_agent/inputs.py
     grid = { gateway = "ems", counters = { import = "_sum/GridBuyActiveEnergy", export = "_sum/GridSellActiveEnergy" } }
     grid = { gateway = "broker", energy = "kWh", counters = { import = "house/in", export = "house/out#total.kwh" } }
 
@@ -115,7 +116,26 @@ class RemoteConfig:
         return {quantity: MEASURES[quantity] for quantity in self.counters}
 
 
-AnyMeter = MeterConfig | RemoteConfig
+@dataclass(frozen=True, slots=True)
+class PulseConfig:
+    """Discrete inputs of a unit that close once for each part of a kWh, by what they count."""
+
+    bus: BusConfig
+    unit: int
+    inputs: Mapping[Quantity, int]
+    per_kwh: int
+    max_kw: int
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        return self.bus.name, str(self.unit), *(f"input {address}" for address in sorted(self.inputs.values()))
+
+    @property
+    def measures(self) -> Mapping[Quantity, Measure]:
+        return {quantity: MEASURES[quantity] for quantity in self.inputs}
+
+
+AnyMeter = MeterConfig | PulseConfig | RemoteConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +215,15 @@ def read_meter(table: Table, lines: Lines) -> AnyMeter:
     return meter
 
 
-def _on_a_bus(table: Table, lines: Lines, max_kw: int) -> MeterConfig:
+def _on_a_bus(table: Table, lines: Lines, max_kw: int) -> MeterConfig | PulseConfig:
     if "bus" in table:
         bus = table.take("bus", one_of(lines.buses))
     else:
         bus = BusConfig(table.take("host", text), table.take("port", integer(1, 65535), DEFAULT_PORT))
     unit = table.take("unit", integer(0, 255))
+    if "pulses" in table:
+        inputs = _by_quantity(table.table("pulses"), integer(0, 0xFFFF))
+        return PulseConfig(bus, unit, inputs, table.take("per_kwh", integer(1, 1_000_000)), max_kw)
     meter_map = table.take("map", one_of(lines.maps))
     is_reversed = table.take("reversed", flag, False)
     return MeterConfig(bus, unit, meter_map.reversed() if is_reversed else meter_map, max_kw)
@@ -210,11 +233,15 @@ def _remote(table: Table, lines: Lines, max_kw: int) -> RemoteConfig:
     gateway = table.take("gateway", one_of(lines.gateways))
     scale = table.take("energy", one_of(ENERGIES), 0)
     part = table.table("counters") if "counters" in table else Table({}, table.key("counters"))
-    counters = {quantity: part.take(quantity, text) for quantity in Quantity if quantity in part}
-    part.finish()
-    if not counters:
-        raise ConfigError(f"{part.name}: must name one quantity at least")
-    return RemoteConfig(gateway, counters, scale, max_kw)
+    return RemoteConfig(gateway, _by_quantity(part, text), scale, max_kw)
+
+
+def _by_quantity(table: Table, read: Callable[[object], T]) -> dict[Quantity, T]:
+    found = {quantity: table.take(quantity, read) for quantity in Quantity if quantity in table}
+    table.finish()
+    if not found:
+        raise ConfigError(f"{table.name}: must name one quantity at least")
+    return found
 
 
 def one_of(known: Mapping[str, T]) -> Callable[[object], T]:

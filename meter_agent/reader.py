@@ -7,7 +7,8 @@ from meter_agent import sunspec
 from meter_agent.buses import Bus, BusConfig
 from meter_agent.config import PointConfig
 from meter_agent.gateways import Gateway, open_gateway
-from meter_agent.meters import GatewayConfig, MeterConfig, RemoteConfig
+from meter_agent.inputs import Pulses
+from meter_agent.meters import GatewayConfig, MeterConfig, PulseConfig, RemoteConfig
 from meter_agent.registers import ACTIVE, MeterError, Quantity, RawCounter, decode, registers_of
 from meter_agent.terms import Role
 
@@ -77,6 +78,8 @@ class Reader:
         config, quantities = point.meters[role], point.quantities(role)
         if isinstance(config, MeterConfig):
             return Meter(self.bus(config.bus), config, quantities)
+        if isinstance(config, PulseConfig):
+            return Pulses(self.bus(config.bus), config, quantities)
         return Remote(self._gateways[config.gateway], config, quantities)
 
     def bus(self, config: BusConfig) -> Bus:
@@ -89,6 +92,9 @@ class Reader:
         return await self._sources[point, role].counters()
 
     async def close(self) -> None:
+        for source in self._sources.values():
+            if isinstance(source, Pulses):
+                await source.close()
         for bus in self._buses.values():
             bus.close()
         for gateway in self._gateways.values():

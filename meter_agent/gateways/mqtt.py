@@ -110,10 +110,7 @@ class MqttGateway:
 
     async def close(self) -> None:
         self._task.cancel()
-        try:
-            await self._task
-        except asyncio.CancelledError:
-            pass
+        await asyncio.wait((self._task,))
 
 
 def number_in(payload: bytes, path: str) -> Decimal:

@@ -199,6 +199,7 @@ def test_a_late_answer_is_not_taken_for_the_next_one() -> None:
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             for answer in waiting:  # from before the box hung up
+                await asyncio.sleep(0.05)
                 writer.write(answer)
             while request := await reader.read(8):
                 if request.hex(" ") == ASKED:
