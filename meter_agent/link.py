@@ -65,9 +65,9 @@ class Allowance:
             self.journal.set_allowance(self.left() - cost, int(self.clock()))
 
 
-def cost_of_exchange(body: int, *, is_new: bool = True) -> int:
-    """What sending so many bytes will cost at most, about."""
-    opening = OPENING_BYTES + OPENING_TLS_BYTES if is_new else 0
+def cost_of_exchange(body: int, url: str) -> int:
+    """What sending so many bytes will cost at most, about, when the connection has to be opened first."""
+    opening = OPENING_BYTES + (OPENING_TLS_BYTES if url.startswith("https:") else 0)
     return on_the_line(body + 2 * EXCHANGE_BYTES) + opening
 
 

@@ -110,8 +110,8 @@ class Sealer:
         # A line that is dear is a slow one too: a batch that breaks off should not cost much.
         self.most = LARGEST_BATCH if config.bytes_per_day is None else LARGEST_BATCH_ON_A_SLOW_LINE
 
-    def seal(self) -> bool:
-        return self.journal.seal(self.config.secrets, self.config.time_zone, self._sign, self.names, self.most)
+    def seal(self) -> None:
+        self.journal.seal(self.config.secrets, self.config.time_zone, self._sign, self.names, self.most)
 
     def _sign(self, sequence: int, step: int, readings: list[Reading]) -> bytes:
         return signed_body(self.config.device, self.key, self.config.secrets, sequence, step, readings)
@@ -137,9 +137,21 @@ class Uplink:
         self._waiting = asyncio.Event()
         self._fault = Fault(f"sending to {destination.name}")
 
+    @property
+    def url(self) -> str:
+        return self.destination.server + PATH if isinstance(self.destination, Market) else self.destination.url
+
     def wake(self) -> None:
         """There are new readings."""
         self._waiting.set()
+
+    async def time(self) -> float | None:
+        """What time it is at the destination, to the second; None when it does not say."""
+        try:
+            answer = await self.client.head(self.url)
+            return parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        except (httpx.HTTPError, KeyError, ValueError):
+            return None
 
     async def run(self) -> None:
         """Send for ever."""
@@ -177,12 +189,14 @@ class Uplink:
         """Settle the fate of one batch. False when there is none. Raises `Unavailable`."""
         batch = self.journal.next_batch(self.destination.name)
         if batch is None:
+            if not self.journal.has_readings(self.sealer.config.secrets):
+                return False
             # What is sealed grows no more: on a dear line it waits until it may be sent.
             await self._afford(SMALLEST_BODY)
-            if not self.sealer.seal():
-                return False
+            self.sealer.seal()
             batch = self.journal.next_batch(self.destination.name)
-            assert batch is not None  # noqa: S101
+            if batch is None:
+                return True
         await self._afford(len(batch.body))
         try:
             await self._send(batch)
@@ -193,7 +207,7 @@ class Uplink:
         return True
 
     async def _afford(self, body: int) -> None:
-        while (seconds := self.allowance.pause_before(cost_of_exchange(body))) > 0:
+        while (seconds := self.allowance.pause_before(cost_of_exchange(body, self.url))) > 0:
             await asyncio.sleep(min(seconds, LONGEST_PAUSE))
 
     async def _send(self, batch: Batch) -> None:
@@ -217,9 +231,8 @@ class Uplink:
             raise Unavailable(f"answered {answer.status_code}", retry_after(answer))
 
     def _request(self, batch: Batch) -> httpx.Request:
-        assert isinstance(self.destination, Market)  # noqa: S101
         headers = {"Content-Type": "application/json"}
-        return self.client.build_request("POST", self.destination.server + PATH, content=batch.body, headers=headers)
+        return self.client.build_request("POST", self.url, content=batch.body, headers=headers)
 
     def _acknowledged(self, answer: httpx.Response, batch: Batch) -> str:
         return acknowledged_status(answer, batch.sequence)

@@ -6,7 +6,6 @@ A message counts from when it arrives: what the broker kept from earlier is not 
 import asyncio
 import json
 import ssl
-import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -15,6 +14,7 @@ from typing import Any
 
 import aiomqtt
 
+from meter_agent.clock import since_boot
 from meter_agent.gateways import FRESH_SECONDS
 from meter_agent.meters import BrokerConfig
 from meter_agent.registers import MeterError, RawCounter, fine_counter
@@ -28,14 +28,10 @@ MOST_WAITING = 1000
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`at` by two clocks: one stands still while the box sleeps, the other may be set."""
+    """`at` in seconds since the box was started, those in which it slept included."""
 
     payload: bytes
-    at: tuple[float, float]
-
-
-def now() -> tuple[float, float]:
-    return time.monotonic(), time.time()
+    at: float
 
 
 class MqttGateway:
@@ -65,9 +61,7 @@ class MqttGateway:
 
     def _is_fresh(self, topic: str) -> bool:
         message = self._latest.get(topic)
-        if message is None:
-            return False
-        return all(0 <= new - old <= self.fresh_seconds for new, old in zip(now(), message.at, strict=True))
+        return message is not None and since_boot() - message.at <= self.fresh_seconds
 
     def _counter(self, address: str, scale: int) -> RawCounter:
         topic, _, path = address.partition("#")
@@ -104,7 +98,7 @@ class MqttGateway:
     async def _take(self, message: aiomqtt.Message) -> None:
         if message.retain or not isinstance(message.payload, bytes) or len(message.payload) > LARGEST_MESSAGE:
             return
-        self._latest[message.topic.value] = Message(message.payload, now())
+        self._latest[message.topic.value] = Message(message.payload, since_boot())
         async with self._news:
             self._news.notify_all()
 
