@@ -4,7 +4,6 @@ A message counts from when it arrives: what the broker kept from earlier is not 
 """
 
 import asyncio
-import json
 import ssl
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 import aiomqtt
 
 from meter_agent.clock import since_boot
-from meter_agent.gateways import FRESH_SECONDS
+from meter_agent.gateways import FRESH_SECONDS, document
 from meter_agent.meters import BrokerConfig
 from meter_agent.registers import MeterError, RawCounter, fine_counter
 
@@ -110,10 +109,10 @@ class MqttGateway:
 def number_in(payload: bytes, path: str) -> Decimal:
     """The number that a message is, or that stands in it at `path`. Raises `MeterError`."""
     try:
-        found: Any = json.loads(payload, parse_float=Decimal) if path else Decimal(payload.decode("ascii").strip())
+        found: Any = document(payload) if path else Decimal(payload.decode("ascii").strip())
         for key in path.split(".") if path else ():
             found = found[key]
-    except (ValueError, InvalidOperation, KeyError, TypeError, RecursionError):
+    except (ValueError, InvalidOperation, KeyError, TypeError):
         raise MeterError(f"shows {payload[:50]!r}, which is no number") from None
     if isinstance(found, bool) or not isinstance(found, int | Decimal) or not Decimal(found).is_finite():
         raise MeterError(f"shows {payload[:50]!r}, which is no number")

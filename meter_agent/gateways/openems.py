@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from meter_agent.gateways import document
 from meter_agent.meters import OpenemsConfig
 from meter_agent.registers import MeterError, RawCounter, fine_counter
 
@@ -80,8 +81,8 @@ class OpenemsGateway:
         if answer.status_code != httpx.codes.OK:
             raise MeterError(f"{self.config.name} answers {path} with status {answer.status_code}")
         try:
-            content = json.loads(answer.content[:LARGEST_ANSWER], parse_float=Decimal, parse_constant=_no_constant)
-        except (ValueError, RecursionError):
+            content = document(answer.content[:LARGEST_ANSWER])
+        except ValueError:
             raise MeterError(f"{self.config.name} answers {path} with something that is not JSON") from None
         if not isinstance(content, dict):
             raise MeterError(f"{self.config.name} answers {path} with something else than one channel")
@@ -89,7 +90,3 @@ class OpenemsGateway:
 
     async def close(self) -> None:
         await self._client.aclose()
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
