@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from meter_agent.buses import read_buses
-from meter_agent.config import Config, read_config, read_key_file
+from meter_agent.config import read_config, read_key_file
 from meter_agent.daemon import Agent
 from meter_agent.discover import discover_on
 from meter_agent.journal import open_journal
@@ -20,7 +20,6 @@ from meter_agent.journal.errors import JournalError
 from meter_agent.journal.status import read_status
 from meter_agent.keys import KeyFileError, load_key, load_or_create_key
 from meter_agent.meters import read_all_maps
-from meter_agent.simulator import Profile, read_profile, serve, simulate_day
 from meter_agent.tables import ConfigError, read_toml
 
 log = logging.getLogger("meter_agent")
@@ -137,30 +136,27 @@ def find_meters(options: argparse.Namespace) -> int:
 
 
 def simulate(options: argparse.Namespace) -> int:
+    # A Modbus server is nothing that a box in a cabinet should carry.
+    from meter_agent.simulator import read_profile, serve, simulate_day
+
     profile = read_profile(options.profile)
     if options.live:
-        return serve_live(profile)
+        log.info("serving %d households on %s:%d", len(profile.households), profile.host, profile.port)
+        try:
+            asyncio.run(until_stopped(serve(profile)))
+        except OSError as error:
+            print(f"meter-agent: {error}", file=sys.stderr)
+            return NOT_DONE
+        return DONE
     if options.config is None:
         raise ConfigError("--config must be given with --day")
-    return walk_through_day(read_config(options.config), profile, options.day, options.send)
-
-
-def serve_live(profile: Profile) -> int:
-    log.info("serving %d households on %s:%d", len(profile.households), profile.host, profile.port)
-    try:
-        asyncio.run(until_stopped(serve(profile)))
-    except OSError as error:
-        print(f"meter-agent: {error}", file=sys.stderr)
-        return NOT_DONE
-    return DONE
-
-
-def walk_through_day(config: Config, profile: Profile, day: date, send: bool) -> int:
+    config = read_config(options.config)
     device_key = load_key(config.key_file)
     with open_journal(config.journal, config.device, config.journal_bytes) as journal:
-        result = asyncio.run(simulate_day(config, profile, journal, device_key, day, send=send))
+        result = asyncio.run(simulate_day(config, profile, journal, device_key, options.day, send=options.send))
     print(json.dumps(result))
-    return DONE if result["complete"] and result["sent"] == send and not result["refused"] else NOT_DONE
+    is_done = result["complete"] and result["sent"] == options.send and not result["refused"]
+    return DONE if is_done else NOT_DONE
 
 
 async def until_stopped(work: Coroutine[Any, Any, None]) -> None:

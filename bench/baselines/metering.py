@@ -36,9 +36,9 @@ def take(
     """What nobody can leave out who takes a signed batch: its signature, its root, its rows. Asserts that they fit."""
     content = json.loads(body)
     said = content["statement"]
-    words = {name: decode_bytes(said[name]) for name in ("device", "key", "root")}
-    numbers = {name: int(said[name]) for name in ("sequence", "start", "end", "unit", "count")}
-    statement = Statement(**words, **numbers)
+    device, key, root = (decode_bytes(said[name]) for name in ("device", "key", "root"))
+    sequence, start, end, unit, count = (int(said[name]) for name in ("sequence", "start", "end", "unit", "count"))
+    statement = Statement(device, key, sequence, start, end, unit, count, root)
     if not site.key.public_key.verifies(statement.digest, decode_bytes(content["signature"])):
         raise ValueError("the signature does not fit")
     if batch_root(readings, site.secrets) != statement.root:
