@@ -68,11 +68,10 @@ class TermFormSet(BaseInlineFormSet[Term, VirtualPoint, Any]):
         super().clean()
         if any(self.errors):
             return
-        area_id = self.instance.area_id
-        if area_id is None:
+        if self.instance.area is None:
             return
         # Whoever changes terms of the area at the same moment waits: two changes could close a circle together.
-        MarketArea.objects.select_for_update(no_key=True).get(pk=area_id)
+        MarketArea.objects.select_for_update(no_key=True).get(pk=self.instance.area_id)
         wanted = [form.instance for form in self.forms if form.has_changed() or form.instance.pk]
         kept = [term for form, term in zip(self.forms, wanted, strict=False) if form not in self.deleted_forms]
         try:
