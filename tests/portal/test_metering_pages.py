@@ -1,6 +1,7 @@
 """Pages about readings: who may act on them, what they say, how many queries they take."""
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -21,7 +22,7 @@ def start_of(world: World, day: dt.date = FIRST) -> int:
     return day_slots(day, world.market.area.zone, 60).start
 
 
-def page(world: World, person: str, name: str, *arguments: object, **query: object) -> str:
+def page(world: World, person: str, name: str, *arguments: object, **query: Any) -> str:
     response = world.client(person).get(reverse(f"portal:{name}", args=arguments), query)
     assert response.status_code == 200
     return str(response.content.decode())
@@ -129,7 +130,7 @@ def test_a_clerk_records_an_exchange(world: World) -> None:
 
 
 def test_a_reading_is_told_in_words_with_its_seal(world: World) -> None:
-    query = {"slot": start_of(world), "register": int(Register.CONSUMPTION)}
+    query: dict[str, Any] = {"slot": start_of(world), "register": int(Register.CONSUMPTION)}
     for person in ("alice", "clerk", "auditor"):
         said = page(world, person, "reading", world.alice_point.pk, **query)
         assert "consumption: 0.50" in said and "imported and signed by Utility" in said
@@ -137,7 +138,14 @@ def test_a_reading_is_told_in_words_with_its_seal(world: World) -> None:
     url = reverse("portal:reading", args=[world.alice_point.pk])
     for person in ("bob", "outsider"):
         assert world.client(person).get(url, query).status_code == 404
-    for wrong in ({"slot": "x"}, {"slot": 10**30}, {"register": 99}, {"slot": query["slot"] + 1}, {"version": 7}):
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"slot": "x"},
+        {"slot": 10**30},
+        {"register": 99},
+        {"slot": query["slot"] + 1},
+        {"version": 7},
+    )
+    for wrong in wrongs:
         assert world.client("alice").get(url, {**query, **wrong}).status_code == 404
     assert f"?slot={query['slot']}&amp;register=1" in page(world, "alice", "point", world.alice_point.pk, day=FIRST)
 
