@@ -19,7 +19,8 @@ from evidence.readings import Quality, Register
 MOST_BYTES = 5_000_000
 MOST_UNPACKED = 40_000_000
 MOST_SAMPLES = 300_000
-MOST_PROBLEMS = 1_000
+MOST_PROBLEMS = 1_000  # are listed, others counted
+MOST_BAD_ROWS = 20_000
 # What is longer is no load profile: nobody knows how its energy lies in the slots.
 LONGEST_SAMPLE = 3600
 
@@ -127,6 +128,9 @@ class Content:
             raise Broken("", "too_many_values", message)
 
     def refuse(self, line: int, field: str, rule: str, message: str) -> None:
+        """Raises `Broken` when there are so many that this is another kind of file."""
+        if self.more_problems.total() >= MOST_BAD_ROWS:
+            raise Broken("", "too_many_problems", _("Too many rows cannot be used: the rest was not read."))
         if len(self.problems) < MOST_PROBLEMS:
             self.problems.append(Problem(self.file, line, field, rule, message))
         else:

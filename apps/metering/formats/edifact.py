@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _
 from apps.metering.formats.base import Broken
 
 DEFAULT = ":+.? '"
-MOST_SEGMENT = 10_000
+MOST_SEGMENT = 10_000  # characters
+MOST_SEGMENTS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,9 @@ def segments_of(text: str) -> Iterator[Segment]:
         if position == len(text):
             return
         number += 1
+        if number > MOST_SEGMENTS:
+            message = _("At most %(count)s segments in an interchange.") % {"count": MOST_SEGMENTS}
+            raise Broken("", "too_many_segments", message)
         match = pattern.match(text, position, position + MOST_SEGMENT)
         position = match.end() if match else position
         if match is None or position >= len(text) or text[position] != marks.terminator:
