@@ -65,6 +65,15 @@ SELECT day, point, register, count(*), count(*) FILTER (WHERE quality = 2) FROM 
 ) AS standing GROUP BY day, point, register
 """
 
+_STANDING = """
+SELECT decision_id, count(*) FROM (
+    SELECT DISTINCT ON (point, register, slot) batch FROM metering_reading
+    WHERE area = %s AND bucket BETWEEN %s AND %s AND point = ANY(%s) AND slot >= %s AND slot < %s
+        AND register = ANY(%s) AND version >= 0
+    ORDER BY point, register, slot, version DESC
+) AS standing JOIN metering_batch ON metering_batch.id = batch WHERE decision_id IS NOT NULL GROUP BY decision_id
+"""
+
 _OF_BATCHES = """
 SELECT batch, point, register, slot, value, quality FROM metering_reading
 WHERE area = %s AND bucket BETWEEN %s AND %s AND batch = ANY(%s) AND slot >= %s AND slot < %s
@@ -218,6 +227,11 @@ def counts(
     with connection.cursor() as cursor:
         cursor.execute(_COUNTS, [list(days), starts, ends, area, *buckets, list(points), start, end, list(registers)])
         return [Count(*row) for row in cursor.fetchall()]
+
+
+def by_decision(area: int, points: Sequence[int], start: int, end: int, registers: Sequence[int]) -> dict[int, int]:
+    """How many of the readings that stand were put in by each decision on substitutes."""
+    return dict(_rows(_STANDING, area, list(points), start, end, list(registers)))
 
 
 def of_batches(area: int, batches: Iterable[int], start: int, end: int) -> dict[int, list[Row]]:

@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0006_api_clients"),
         ("assets", "0004_substitute_days"),
-        ("metering", "0003_quantities"),
+        ("metering", "0005_quantities"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

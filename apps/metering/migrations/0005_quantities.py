@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0005_one_utility_per_ledger"),
         ("assets", "0004_substitute_days"),
-        ("metering", "0002_readings"),
+        ("metering", "0004_instructions"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
