@@ -1,5 +1,6 @@
 """How a program shows who it is: `Authorization: Bearer em_...`."""
 
+from django.contrib.auth.models import AnonymousUser
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
@@ -11,9 +12,9 @@ SCHEME = "Bearer"
 
 
 class ApiClientAuthentication(BaseAuthentication):
-    """The sender of a request is an `ApiClient`. A wrong token is a 401, another scheme is left to others."""
+    """`request.auth` is the `ApiClient`; no person sends. A wrong token is a 401, other schemes are left to others."""
 
-    def authenticate(self, request: Request) -> tuple[ApiClient, None] | None:
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiClient] | None:
         scheme, _space, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != SCHEME:
             return None
@@ -21,7 +22,7 @@ class ApiClientAuthentication(BaseAuthentication):
         client = clients.filter(token_hash=token_hash(token)).first() if token.startswith(PREFIX) else None
         if client is None:
             raise AuthenticationFailed
-        return client, None
+        return AnonymousUser(), client
 
     def authenticate_header(self, request: Request) -> str:
         return SCHEME

@@ -73,7 +73,7 @@ class TableLayout(models.Model):
         _("minutes of a period"), default=15, choices=[(minutes, str(minutes)) for minutes in (1, 5, 10, 15, 30, 60)]
     )
     unit = models.CharField(
-        _("unit"), max_length=20, default=ValueUnit.KWH, choices=[(unit, unit.value) for unit in ValueUnit]
+        _("unit"), max_length=20, default=ValueUnit.KWH.value, choices=[(unit.value, unit.value) for unit in ValueUnit]
     )
     point = models.CharField(_("column of the metering point"), max_length=100, blank=True)
     register = models.CharField(_("column of the register"), max_length=100, blank=True)
@@ -154,7 +154,7 @@ class ReadingImport(models.Model):
         TableLayout, verbose_name=_("table layout"), null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     name = models.CharField(_("file"), max_length=200)
-    reference = models.CharField(_("interchange"), max_length=60, blank=True)
+    reference = models.CharField(_("interchange"), max_length=64, blank=True)
     sha256 = models.BinaryField(max_length=32)
     size = models.PositiveIntegerField(_("bytes"))
     content = models.BinaryField(null=True, editable=False)
@@ -227,6 +227,14 @@ class MeasureDevice(models.Model):
         verbose_name=_("metering point"),
         null=True,
         blank=True,
+        on_delete=models.PROTECT,
+        related_name="measure_devices",
+    )
+    device = models.ForeignKey(
+        "metering.Device",
+        verbose_name=_("box that speaks for it"),
+        null=True,
+        editable=False,
         on_delete=models.PROTECT,
         related_name="measure_devices",
     )

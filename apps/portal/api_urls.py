@@ -4,11 +4,16 @@ from django.urls import include, path
 
 from apps.metering.api import MeterBatches
 from apps.metering.channel_api import BoxChannel
+from apps.metering.imports_api import Import, Imports
+from apps.metering.measures_api import Measures
 from apps.metering.relay import DailyReports
 
 urlpatterns = [
     path("meter-batches", MeterBatches.as_view(), name="meter-batches"),
     path("daily-reports", DailyReports.as_view(), name="daily-reports"),
     path("box-channel", BoxChannel.as_view(), name="box-channel"),
+    path("imports", Imports.as_view(), name="imports"),
+    path("imports/<int:pk>", Import.as_view(), name="import"),
+    path("measures", Measures.as_view(), name="measures"),
     path("ledger/", include("apps.portal.ledger_api.urls")),
 ]

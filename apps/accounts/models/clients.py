@@ -41,11 +41,6 @@ class ApiClient(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    @property
-    def is_authenticated(self) -> bool:
-        """As REST framework asks of whoever sends a request."""
-        return self.revoked_at is None
-
     def new_token(self) -> str:
         """Give the client a token; it is seen here and never again."""
         token = PREFIX + secrets.token_urlsafe(32)

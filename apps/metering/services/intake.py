@@ -30,6 +30,8 @@ from market_math.slots import local_day
 Values = Mapping[int, SlotValue]
 
 _CUPS = re.compile(r"(ES\d{16}[A-Z]{2})(\d[A-Z])?", re.ASCII)
+# Documents say themselves whether a register counts at the site or at the grid.
+_SAYS_PLACEMENT = frozenset({SourceKey.MEASURES})
 _PLACED = {
     Placement.SITE: {Register.GRID_IMPORT: Register.CONSUMPTION, Register.GRID_EXPORT: Register.GENERATION},
     Placement.GRID: {},
@@ -185,11 +187,13 @@ def _check_point(
         problems.add(first, Refused("point", "source_refused", message))
         return None
     has_plant = hasattr(point, "plant")
-    if told is None and has_plant and set(keys) & set(_PLACED[Placement.SITE]):
+    placed = _PLACED[Placement(told.placement) if told else Placement.SITE]
+    if source in _SAYS_PLACEMENT:
+        placed = {}
+    elif told is None and has_plant and set(keys) & set(_PLACED[Placement.SITE]):
         message = _("%(point)s has a plant: say whether this source counts at the plant or at the grid connection.")
         problems.add(first, Refused("point", "no_placement", message % {"point": point.code}))
         return None
-    placed = _PLACED[Placement(told.placement) if told else Placement.SITE]
     registers = []
     for register, key in keys.items():
         slots = slots_of(content.samples[key], area.slot_seconds)
