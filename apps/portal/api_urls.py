@@ -4,6 +4,8 @@ from django.urls import include, path
 
 from apps.metering.api import MeterBatches
 from apps.metering.channel_api import BoxChannel
+from apps.metering.imports_api import Import, Imports
+from apps.metering.measures_api import Measures
 from apps.metering.relay import DailyReports
 from apps.portal import readings_api
 
@@ -20,5 +22,8 @@ urlpatterns = [
         name="reading-evidence-bundle",
     ),
     path("virtual-points/<str:point_id>/readings", readings_api.VirtualReadings.as_view(), name="virtual-readings"),
+    path("imports", Imports.as_view(), name="imports"),
+    path("imports/<int:pk>", Import.as_view(), name="import"),
+    path("measures", Measures.as_view(), name="measures"),
     path("ledger/", include("apps.portal.ledger_api.urls")),
 ]

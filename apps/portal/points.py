@@ -14,7 +14,7 @@ from apps.assets.models import MeteringPoint
 from apps.metering import selectors
 from apps.metering.choices import SETTLED, Grade, Register
 from apps.metering.models import Batch
-from apps.metering.sources import source_of
+from apps.metering.origin import source_of
 from apps.metering.versions import Version
 from apps.portal.links import link
 from apps.web.components import Column, Table

@@ -22,14 +22,15 @@ from apps.metering.arrangements import VirtualPoint
 from apps.metering.choices import Register
 from apps.metering.exceptions import EvidenceError
 from apps.metering.models import Batch
-from apps.metering.sources import source_of
+from apps.metering.origin import source_of
 from apps.metering.versions import Version, day_versions
 from apps.metering.virtual import Computed, compute_day
 from apps.portal.access import viewer_of
 from apps.portal.evidence import ReadingProof, find_version, prove, readings_bundle
-from apps.portal.ledger_api.schema import BYTES, INTEGER, TEXT, a_list, an_object, answers
+from apps.portal.ledger_api.schema import answers
 from apps.portal.selectors import first_days, visible_points
 from apps.web.problems import FieldError, ProblemError
+from apps.web.schema import BYTES, INTEGER, TEXT, a_list, an_object
 from evidence.canonical import CanonicalError, decode_bytes, decode_int, encode_bytes, encode_int
 from evidence.readings import leaf
 

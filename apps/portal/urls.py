@@ -2,7 +2,19 @@
 
 from django.urls import path, register_converter
 
-from apps.portal.views import account, completeness, invoices, ledger, meters, offers, people, points, readings, start
+from apps.portal.views import (
+    account,
+    completeness,
+    imports,
+    invoices,
+    ledger,
+    meters,
+    offers,
+    people,
+    points,
+    readings,
+    start,
+)
 
 app_name = "portal"
 
@@ -52,6 +64,11 @@ urlpatterns = [
     path("invoices/<int:pk>/verify/", invoices.verify, name="verify"),
     path("invoices/<int:pk>/bundle.json", invoices.bundle, name="bundle"),
     path("invoices/<int:pk>/anchors.json", invoices.anchors, name="anchors"),
+    path("imports/", imports.imports, name="imports"),
+    path("imports/<int:pk>/", imports.one_import, name="import"),
+    path("imports/<int:pk>/store/", imports.store_import, name="store_import"),
+    path("imports/<int:pk>/stop/", imports.stop_import, name="stop_import"),
+    path("imports/<int:pk>/discard/", imports.discard_import, name="discard_import"),
     path("ledger/", ledger.ledger, name="ledger"),
     path("ledger/<command_id:command_id>/", ledger.record, name="record"),
     path("ledger/<command_id:command_id>/seal/", ledger.seal, name="seal"),

@@ -9,6 +9,7 @@ from apps.accounts.invitations import token_of
 from apps.accounts.models import Membership
 from apps.offers.models import Offer, Purchase
 from apps.portal.urls import urlpatterns
+from tests.portal.test_imports import an_import
 from tests.portal.world import FIRST, PEOPLE, World
 
 LOGIN = 302
@@ -40,6 +41,8 @@ PAGES: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, int
     ("verify", lambda w: [w.invoice.pk], (LOGIN, 404, 200, 404, 200, 200)),
     ("bundle", lambda w: [w.invoice.pk], (LOGIN, 404, 200, 404, 200, 200)),
     ("anchors", lambda w: [w.invoice.pk], (LOGIN, 404, 200, 404, 200, 200)),
+    ("imports", lambda w: [], (LOGIN, 404, 404, 404, 200, 200)),
+    ("import", lambda w: [an_import(w).pk], (LOGIN, 404, 404, 404, 200, 200)),
     ("ledger", lambda w: [], (LOGIN, 404, 404, 404, 200, 200)),
     ("record", lambda w: [bytes(w.purchase.command_id or b"").hex()], (LOGIN, 200, 200, 404, 200, 200)),
     ("seal", lambda w: [bytes(w.purchase.command_id or b"").hex()], (LOGIN, 200, 200, 404, 200, 200)),
@@ -61,15 +64,18 @@ ACTIONS: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, i
 ]
 
 
+# Tried by everybody in a module of their own.
+IMPORT_ACTIONS = ["store_import", "stop_import", "discard_import"]
+
+
 def rows() -> list[object]:
     """What the actions change."""
     return [*Offer.objects.order_by("pk").values(), *Membership.objects.order_by("pk").values()]
 
 
 def test_the_tables_name_every_address() -> None:
-    assert sorted([*OF_STAFF, *(name for name, *_ in PAGES + ACTIONS)]) == sorted(
-        str(pattern.name) for pattern in urlpatterns
-    )
+    tried = [*OF_STAFF, *(name for name, *_ in PAGES + ACTIONS), *IMPORT_ACTIONS]
+    assert sorted(tried) == sorted(str(pattern.name) for pattern in urlpatterns)
 
 
 @pytest.mark.parametrize(("name", "arguments", "statuses"), PAGES, ids=[page[0] for page in PAGES])

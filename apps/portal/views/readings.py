@@ -13,8 +13,8 @@ from apps.accounts.permissions import Viewer
 from apps.metering.arrangements import VirtualPoint
 from apps.metering.choices import Grade, Register
 from apps.metering.exceptions import EvidenceError
+from apps.metering.origin import source_of
 from apps.metering.selectors import latest_day
-from apps.metering.sources import source_of
 from apps.metering.virtual import Computed, compute_day
 from apps.portal.access import for_viewer
 from apps.portal.days import chosen_day
