@@ -1,7 +1,7 @@
 """The agent's settings, a TOML file. Paths are taken from the folder of the file.
 
     device = "<64 hex>"               # given at enrolment
-    key_file = "key/device.pem"       # made by `meter-agent key`
+    key_file = "key/device.pem"       # made by `meter-agent key`; or [key], see meter_agent/keys/settings.py
     server = "https://market.example" # or [[destinations]], see meter_agent/destinations.py
     time_zone = "Europe/Berlin"
     slot_minutes = 15                 # 5, 6, 10, 12, 15, 20, 30 or 60
@@ -28,7 +28,7 @@ from zoneinfo import ZoneInfo
 
 from evidence.readings import Register
 from meter_agent.destinations import Destination, read_destinations
-from meter_agent.keys import KeyFileError, read_private_file
+from meter_agent.keys import KeyFileError, KeySettings, read_private_file, take_key
 from meter_agent.registers import MAPS, MeterMap
 from meter_agent.tables import ConfigError, Table, bytes32, integer, number, path_from, read_toml, text, zone
 
@@ -70,7 +70,7 @@ class PointConfig:
 @dataclass(frozen=True, slots=True)
 class Config:
     device: bytes
-    key_file: Path
+    key: KeySettings
     destinations: tuple[Destination, ...]
     time_zone: ZoneInfo
     slot_seconds: int
@@ -98,11 +98,6 @@ def meter_map(value: object) -> MeterMap:
     return MAPS[str(value)]
 
 
-def read_key_file(path: Path) -> Path:
-    """Only the key's place: a device has a key before it is enrolled and knows the rest."""
-    return read_toml(path).take("key_file", path_from(path.parent))
-
-
 def _send_minutes(slot_seconds: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         minutes = integer(1, 1440)(value)
@@ -119,7 +114,7 @@ def read_config(path: Path) -> Config:
     slot_seconds = 60 * table.take("slot_minutes", slot_minutes, 15)
     config = Config(
         device=table.take("device", bytes32),
-        key_file=table.take("key_file", path_from(path.parent)),
+        key=take_key(table, path.parent),
         destinations=read_destinations(table, path.parent),
         time_zone=table.take("time_zone", zone),
         slot_seconds=slot_seconds,

@@ -14,6 +14,7 @@ from meter_agent.energy import terms_of
 from meter_agent.faults import Fault
 from meter_agent.journal import Journal, Report
 from meter_agent.journal.errors import JournalError
+from meter_agent.keys import KeyFault
 from meter_agent.link import Allowance, cost_of_exchange
 from meter_agent.senders import LedgerSender
 from meter_agent.slots import day_bounds, day_number, day_of, day_text, local_day
@@ -95,7 +96,11 @@ class Reporter:
 
     async def report_all(self) -> None:
         """Sign what has become whole, and settle the fate of all reports. Raises `Unavailable`."""
-        self.sign_reports()
+        try:
+            self.sign_reports()
+        except KeyFault as error:
+            self._fault.failed(error)
+            raise Unavailable(str(error)) from None
         for waiting in self.journal.waiting_reports(self.destination.name):
             await self._afford(len(waiting.envelope))
             try:

@@ -21,6 +21,7 @@ from meter_agent.destinations import Market
 from meter_agent.energy import PointState
 from meter_agent.household import Energies, Household
 from meter_agent.journal import Journal
+from meter_agent.keys.settings import FileKey
 from meter_agent.link import Allowance
 from meter_agent.registers import MAPS, WRAP
 from meter_agent.simulator import HouseholdProfile, Profile
@@ -86,7 +87,7 @@ def expected(slots: range) -> list[Reading]:
 def make_config(folder: Path, server: str = "http://127.0.0.1:9", *points: PointConfig) -> Config:
     return Config(
         device=DEVICE,
-        key_file=folder / "key" / "device.pem",
+        key=FileKey(folder / "key" / "device.pem"),
         destinations=(Market("market", server),),
         time_zone=BERLIN,
         slot_seconds=STEP,
