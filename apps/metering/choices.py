@@ -1,15 +1,61 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from evidence import readings
+from evidence import boxes, readings
 
 
 class Register(models.IntegerChoices):
     CONSUMPTION = readings.Register.CONSUMPTION, _("consumption")
     GENERATION = readings.Register.GENERATION, _("generation")
+    GRID_IMPORT = readings.Register.GRID_IMPORT, _("import from the grid")
+    GRID_EXPORT = readings.Register.GRID_EXPORT, _("export to the grid")
+    REACTIVE_1 = readings.Register.REACTIVE_1, _("reactive energy, quadrant 1")
+    REACTIVE_2 = readings.Register.REACTIVE_2, _("reactive energy, quadrant 2")
+    REACTIVE_3 = readings.Register.REACTIVE_3, _("reactive energy, quadrant 3")
+    REACTIVE_4 = readings.Register.REACTIVE_4, _("reactive energy, quadrant 4")
+
+    @property
+    def unit(self) -> "Unit":
+        return Unit(readings.Register(self.value).unit)
+
+
+# What settlement gives to somebody. The other registers are kept and shown, and never settled.
+SETTLED = (readings.Register.CONSUMPTION, readings.Register.GENERATION)
+ACTIVE = tuple(register for register in readings.Register if register.unit == readings.Unit.WH)
+
+
+class Unit(models.IntegerChoices):
+    WH = readings.Unit.WH, "Wh"
+    VARH = readings.Unit.VARH, "varh"
+
+
+class Sign(models.IntegerChoices):
+    PLUS = 1, _("plus")
+    MINUS = -1, _("minus")
+
+
+class SubstituteRule(models.TextChoices):
+    EARLIER_DAY = "earlier_day", _("the same time of an earlier day")
 
 
 class Grade(models.IntegerChoices):
     DEVICE_SIGNED = readings.Grade.DEVICE_SIGNED, _("signed by the meter")
     OPERATOR_SIGNED = readings.Grade.OPERATOR_SIGNED, _("signed by the operator who imported it")
     SUBSTITUTE = readings.Grade.SUBSTITUTE, _("substitute value")
+
+
+class InstructionKind(models.IntegerChoices):
+    CONFIGURE = boxes.InstructionKind.CONFIGURE, _("configuration")
+    SCHEDULE = boxes.InstructionKind.SCHEDULE, _("schedule of set-points")
+    OUTPUT = boxes.InstructionKind.OUTPUT, _("switch an output")
+    REREAD = boxes.InstructionKind.REREAD, _("read or send again")
+    RESTART = boxes.InstructionKind.RESTART, _("restart")
+    UPDATE = boxes.InstructionKind.UPDATE, _("update of the program")
+    ROTATE_KEY = boxes.InstructionKind.ROTATE_KEY, _("new key")
+
+
+class InstructionState(models.IntegerChoices):
+    PENDING = 0, _("not answered")
+    DONE = boxes.AnswerState.DONE, _("done")
+    REFUSED = boxes.AnswerState.REFUSED, _("refused by the device")
+    FAILED = boxes.AnswerState.FAILED, _("failed, nothing changed")

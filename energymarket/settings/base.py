@@ -222,6 +222,12 @@ SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ENVIRONMENT.behind_proxy else None
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
 
+# --- devices ----------------------------------------------------------------------------------------------------------
+
+# So many boxes may hold a request of their channel open in each process; the others ask again later. Each takes one of
+# the threads of `energymarket.gunicorn`, and no connection to the database.
+BOXES_WAITING = 12
+
 # --- API --------------------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
@@ -267,6 +273,7 @@ CELERY_BEAT_SCHEDULE = {
     "ledger.sweep": {"task": "ledger.sweep", "schedule": 2.0, "options": {"expires": 10}},
     "ledger.expiries": {"task": "ledger.expiries", "schedule": crontab(hour="6", minute="15")},
     "metering.anchor": {"task": "metering.anchor", "schedule": 60.0, "options": {"expires": 60}},
+    "metering.count": {"task": "metering.count", "schedule": 900.0, "options": {"expires": 900}},
     "offers.daily": {"task": "offers.daily", "schedule": crontab(hour="4", minute="15")},
     "settlement.daily": {"task": "settlement.daily", "schedule": crontab(hour="5", minute="15")},
 }
