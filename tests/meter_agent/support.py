@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import httpx
 
 from evidence.canonical import decode_bytes, decode_int
-from evidence.keys import PublicKey, SoftwareKey
+from evidence.keys import PublicKey, Signer, SoftwareKey
 from evidence.readings import Reading, Statement, batch_root
 from meter_agent.buses import BusConfig
 from meter_agent.config import Config, PointConfig
@@ -127,7 +127,7 @@ def check(batch: dict[str, Any], key: PublicKey) -> Statement:
 
 
 def make_uplink(
-    config: Config, journal: Journal, client: httpx.AsyncClient, shortest_pause: float = 1, key: SoftwareKey = KEY
+    config: Config, journal: Journal, client: httpx.AsyncClient, shortest_pause: float = 1, key: Signer = KEY
 ) -> Uplink:
     """To the first destination."""
     (market,) = config.destinations

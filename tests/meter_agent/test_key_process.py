@@ -18,10 +18,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from evidence.keys import Algorithm, PublicKey, SoftwareKey
+from evidence.readings import Reading
 from meter_agent.__main__ import main
+from meter_agent.journal import Journal
 from meter_agent.keys import KeyFileError, KeyRefused, KeyUnavailable, Place, open_key
 from meter_agent.keys.messages import MOST_BYTES
 from meter_agent.keys.process import KeyProcess as Answering
@@ -32,6 +35,7 @@ from meter_agent.keys.software import Software
 from meter_agent.tables import ConfigError
 from tests.conftest import SOAK
 from tests.meter_agent.key_processes import IN_A_FILE, ROOT, KeyProcess, running_key_process
+from tests.meter_agent.support import HOUSE, kept, make_config, make_uplink, running_head_end, store
 
 DIGEST = b"\x05" * 32
 KILLS = 100 if SOAK else 5
@@ -301,6 +305,28 @@ def exchange_until_killed(keys: RemoteKeys, known: set[PublicKey]) -> None:
             keys.promote(following.id)
     except KeyUnavailable:
         pass
+
+
+def test_readings_wait_while_there_is_nobody_to_sign_them(
+    tmp_path: Path, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running_key_process(tmp_path) as process, running_head_end(process.keys.make()) as head_end:
+        signer = open_key(ProcessKey(process.socket))
+        store(journal, [Reading(HOUSE, 1, 0, 5)])
+
+        async def drain() -> bool:
+            async with httpx.AsyncClient() as client:
+                config = make_config(tmp_path, head_end.address)
+                return await make_uplink(config, journal, client, 0.01, signer).drain(2)
+
+        process.end()
+        assert not asyncio.run(drain())
+        assert caplog.text.count("no key process answers") == 1
+        assert kept(journal) == [Reading(HOUSE, 1, 0, 5)]
+        assert head_end.received == []
+        process.start()
+        assert asyncio.run(drain())
+        assert head_end.readings == [Reading(HOUSE, 1, 0, 5)]
 
 
 def test_the_commands_exchange_a_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
