@@ -385,3 +385,58 @@ def test_the_agent_s_command_is_the_same_process(tmp_path: Path) -> None:
         assert key.verifies(DIGEST, process.keys.sign(key.id, DIGEST))
         assert process.end() == 0
         assert "stopped" in process.log
+
+
+# As another user, with what was loaded before as root: others cannot enter our folders.
+AS_SOMEBODY = """
+import concurrent.futures.thread, os, sys
+from pathlib import Path
+from meter_agent.keys import KeyUnavailable, open_key
+from meter_agent.keys.__main__ import hold_keys
+from meter_agent.keys.settings import ProcessKey
+
+os.setgid(int(sys.argv[1]))
+os.setuid(int(sys.argv[1]))
+path = Path(sys.argv[2])
+if path.suffix == ".toml":
+    hold_keys(path)
+try:
+    print(open_key(ProcessKey(path)).sign(bytes(32)).hex())
+except KeyUnavailable as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can start processes of other users")
+@pytest.mark.parametrize("is_named", [True, False])
+def test_only_users_who_are_named_get_signatures(short_folder: Path, is_named: bool) -> None:
+    holder, agent, stranger = (pwd.getpwnam(name).pw_uid for name in ("nobody", "daemon", "bin"))
+    ring = KeyRing(short_folder / "key" / "device.pem", Software())
+    key = ring.make()
+    for path in (short_folder, ring.path.parent, ring.path):
+        os.chown(path, holder, holder)
+    users = 'users = ["daemon"]\n' if is_named else ""
+    (short_folder / "keys.toml").write_text(f'socket = "socket"\n{users}key_file = "key/device.pem"\n')
+
+    def command(user: int, path: Path) -> list[str]:
+        return [sys.executable, "-c", AS_SOMEBODY, str(user), str(path)]
+
+    def answer(user: int) -> str:
+        asking = command(user, short_folder / "socket")
+        return subprocess.run(asking, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+    with subprocess.Popen(command(holder, short_folder / "keys.toml"), cwd=ROOT) as process:
+        try:
+            while not (short_folder / "socket").exists():
+                assert process.poll() is None
+                time.sleep(0.02)
+            assert key.verifies(bytes(32), bytes.fromhex(answer(holder)))
+            if is_named:
+                assert key.verifies(bytes(32), bytes.fromhex(answer(agent)))
+                assert "no key process answers" in answer(stranger)
+                # Root may do all with the file, and nothing over the socket.
+                assert "no key process answers" in answer(0)
+            else:
+                assert "lets nobody of this user in" in answer(agent)
+        finally:
+            process.terminate()
