@@ -1,7 +1,7 @@
 """The agent's settings, a TOML file. Paths are taken from the folder of the file.
 
 device = "<64 hex>"               # given at enrolment
-key_file = "key/device.pem"       # made by `meter-agent key`
+key_file = "key/device.pem"       # made by `meter-agent key`; or [key], see meter_agent/keys/settings.py
 server = "https://market.example" # or [[destinations]], see meter_agent/destinations.py
 time_zone = "Europe/Berlin"
 slot_minutes = 15                 # 5, 6, 10, 12, 15, 20, 30 or 60
@@ -29,7 +29,7 @@ from evidence.readings import Register, Unit
 from meter_agent.buses import read_buses
 from meter_agent.destinations import Destination, read_destinations
 from meter_agent.inputs import InputConfig, read_inputs
-from meter_agent.keys import KeyFileError, read_private_file
+from meter_agent.keys import KeyFileError, KeySettings, read_private_file, take_key
 from meter_agent.meters import AnyMeter, Lines, read_all_maps, read_gateways, read_meter
 from meter_agent.registers import Quantity
 from meter_agent.tables import ConfigError, Table, bytes32, flag, integer, number, path_from, read_toml, text, zone
@@ -72,7 +72,7 @@ class PointConfig:
 @dataclass(frozen=True, slots=True)
 class Config:
     device: bytes
-    key_file: Path
+    key: KeySettings
     destinations: tuple[Destination, ...]
     time_zone: ZoneInfo
     slot_seconds: int
@@ -108,11 +108,6 @@ def registers(value: object) -> tuple[Register, ...]:
     return tuple(sorted({register(each) for each in value}))
 
 
-def read_key_file(path: Path) -> Path:
-    """Only the key's place: a device has a key before it is enrolled and knows the rest."""
-    return read_toml(path).take("key_file", path_from(path.parent))
-
-
 def _send_minutes(slot_seconds: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         minutes = integer(1, 1440)(value)
@@ -130,7 +125,7 @@ def read_config(path: Path) -> Config:
     lines = Lines(read_buses(table), read_gateways(table, path.parent), read_all_maps(table, path.parent))
     config = Config(
         device=table.take("device", bytes32),
-        key_file=table.take("key_file", path_from(path.parent)),
+        key=take_key(table, path.parent),
         destinations=read_destinations(table, path.parent),
         time_zone=table.take("time_zone", zone),
         slot_seconds=slot_seconds,

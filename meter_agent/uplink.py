@@ -26,7 +26,7 @@ from meter_agent.destinations import Market, Measures
 from meter_agent.faults import Fault
 from meter_agent.journal import LARGEST_BATCH, Batch, Journal
 from meter_agent.journal.errors import JournalError
-from meter_agent.keys import read_private_file
+from meter_agent.keys import KeyFault, read_private_file
 from meter_agent.link import Allowance, cost_of_exchange
 from meter_agent.measures import credentials, measure_document
 
@@ -44,7 +44,7 @@ REFUSED_DOCUMENT = {400, 409, 413, 415, 422}
 
 
 class Unavailable(Exception):
-    """The head-end did not say what became of the batch. `retry_after` is its wish in seconds."""
+    """The head-end did not say what became of the batch, or no key signed one. `retry_after` is its wish in seconds."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -196,7 +196,7 @@ class Uplink:
                 return False
             # What is sealed grows no more: on a dear line it waits until it may be sent.
             await self._afford(SMALLEST_BODY)
-            self.sealer.seal()
+            self._seal()
             batch = self.journal.next_batch(self.destination.name)
             if batch is None:
                 return True
@@ -208,6 +208,13 @@ class Uplink:
             raise
         self._fault.cleared()
         return True
+
+    def _seal(self) -> None:
+        try:
+            self.sealer.seal()
+        except KeyFault as error:
+            self._fault.failed(error)
+            raise Unavailable(str(error)) from None
 
     async def _afford(self, body: int) -> None:
         while (seconds := self.allowance.pause_before(cost_of_exchange(body, self.url))) > 0:
