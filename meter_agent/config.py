@@ -11,6 +11,8 @@
     send_minutes = 15                 # how often readings are sent; a multiple of slot_minutes
     bytes_per_day = 100000            # what may be sent and received, without it all that is needed
 
+    trusted = [{ algorithm = "P-256", x = "<64 hex>", y = "<64 hex>" }]  # the utility's keys: whose word counts
+
     [[points]]
     id = "<64 hex>"
     secret_file = "point.secret"      # K as 64 hex; or: secret = "<64 hex>"
@@ -26,12 +28,26 @@ from enum import StrEnum
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from evidence.keys import PublicKey
 from evidence.readings import Register
 from meter_agent.destinations import Destination, read_destinations
 from meter_agent.keys import KeyFileError, read_private_file
 from meter_agent.registers import MAPS, MeterMap
-from meter_agent.tables import ConfigError, Table, bytes32, integer, number, path_from, read_toml, text, zone
+from meter_agent.tables import (
+    ConfigError,
+    Table,
+    bytes32,
+    integer,
+    number,
+    path_from,
+    public_key,
+    read_toml,
+    text,
+    zone,
+)
 
+# Tables that meter_agent/control.py reads.
+OF_THE_BOX = ("channel", "plants", "outputs", "update", "local_api")
 SLOT_MINUTES = (5, 6, 10, 12, 15, 20, 30, 60)
 
 
@@ -80,6 +96,7 @@ class Config:
     send_seconds: int = 60
     journal_bytes: int | None = None
     bytes_per_day: int | None = None
+    trusted: tuple[PublicKey, ...] = ()
 
     @property
     def secrets(self) -> dict[bytes, bytes]:
@@ -101,6 +118,12 @@ def meter_map(value: object) -> MeterMap:
 def read_key_file(path: Path) -> Path:
     """Only the key's place: a device has a key before it is enrolled and knows the rest."""
     return read_toml(path).take("key_file", path_from(path.parent))
+
+
+def _public_keys(value: object) -> tuple[PublicKey, ...]:
+    if not isinstance(value, list):
+        raise ValueError("must be a list of { algorithm, x, y }")
+    return tuple(public_key(each) for each in value)
 
 
 def _send_minutes(slot_seconds: int) -> Callable[[object], int]:
@@ -129,7 +152,9 @@ def read_config(path: Path) -> Config:
         send_seconds=table.take("send_minutes", _send_minutes(slot_seconds), slot_seconds // 60) * 60,
         journal_bytes=table.take("journal_mb", integer(2, 100_000), 64) << 20,
         bytes_per_day=table.take("bytes_per_day", integer(10_000, 10**12), 0) or None,
+        trusted=table.take("trusted", _public_keys, ()),
     )
+    table.drop(*OF_THE_BOX)
     table.finish()
     _check_unique(config.points)
     return config

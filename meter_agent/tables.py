@@ -8,7 +8,10 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from evidence.keys import Algorithm, BadKey, PublicKey
+
 T = TypeVar("T")
+_ALGORITHMS = {"P-256": Algorithm.P256, "secp256k1": Algorithm.SECP256K1}
 _HEX_32_BYTES = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -48,6 +51,11 @@ class Table:
         if not isinstance(values, list) or not values:
             raise ConfigError(f"{self.key(key)}: must be given, as one or more [[{key}]]")
         return [Table(value, f"{self.key(key)}[{index}]") for index, value in enumerate(values)]
+
+    def drop(self, *keys: str) -> None:
+        """What somebody else reads."""
+        for key in keys:
+            self._values.pop(key, None)
 
     def table(self, key: str) -> "Table":
         return Table(self._values.pop(key), self.key(key))
@@ -113,3 +121,18 @@ def read_toml(path: Path) -> Table:
 
 def path_from(folder: Path) -> Callable[[object], Path]:
     return lambda value: folder / text(value)
+
+
+def public_key(value: object) -> PublicKey:
+    """{algorithm, x, y} as `meter-agent key` prints it. Raises `ValueError`."""
+    if not isinstance(value, dict) or not {"algorithm", "x", "y"} <= value.keys() <= {"algorithm", "x", "y", "id"}:
+        raise ValueError("must have algorithm, x and y")
+    algorithm = _ALGORITHMS.get(value["algorithm"]) if isinstance(value["algorithm"], str) else None
+    if algorithm is None:
+        raise ValueError(f"has an algorithm that is not one of {', '.join(_ALGORITHMS)}")
+    key = PublicKey(algorithm, bytes32(value["x"]), bytes32(value["y"]))
+    try:
+        key.check_point()
+    except BadKey as error:
+        raise ValueError(str(error)) from None
+    return key
