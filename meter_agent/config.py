@@ -27,9 +27,11 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from meter_agent.configuration import ConfigurationError, configuration_path, read_stored
 from meter_agent.keys import KeyFileError, read_private_file
 from meter_agent.registers import MAPS, MeterMap
 
+LOCAL = frozenset({"key_file", "journal"})
 SLOT_MINUTES = (5, 6, 10, 12, 15, 20, 30, 60)
 T = TypeVar("T")
 _HEX_32_BYTES = re.compile(r"[0-9a-fA-F]{64}")
@@ -122,6 +124,12 @@ class Table:
     def table(self, key: str) -> "Table":
         return Table(self._values.pop(key), self.key(key))
 
+    def lay_over(self, settings: Mapping[str, Any]) -> None:
+        """The utility's signed settings count before those of the file; what only the box can know they cannot say."""
+        for key in LOCAL & settings.keys():
+            raise ConfigError(f"{key}: is for the box to say, not for a signed configuration")
+        self._values |= {key: value for key, value in settings.items() if key != "trusted"}
+
     def finish(self) -> None:
         for key in self._values:
             raise ConfigError(f"{self.key(key)}: is not a setting")
@@ -198,22 +206,40 @@ def read_key_file(path: Path) -> Path:
     return read_toml(path).take("key_file", _path_from(path.parent))
 
 
-def read_config(path: Path) -> Config:
-    """Raises `ConfigError`."""
+def read_journal_path(path: Path) -> Path:
+    """Only the journal's place, beside which a signed configuration will lie."""
+    return read_toml(path).take("journal", _path_from(path.parent))
+
+
+def read_config(path: Path, signed: Mapping[str, Any] | None = None) -> Config:
+    """The file's settings under the utility's: `signed`, or else those stored beside the journal.
+
+    Raises `ConfigError`.
+    """
     table = read_toml(path)
+    journal = table.take("journal", _path_from(path.parent))
+    table.lay_over(_stored(journal) if signed is None else signed)
     config = Config(
         device=table.take("device", bytes32),
         key_file=table.take("key_file", _path_from(path.parent)),
         server=table.take("server", base_url),
         time_zone=table.take("time_zone", zone),
         slot_seconds=60 * table.take("slot_minutes", slot_minutes, 15),
-        journal=table.take("journal", _path_from(path.parent)),
+        journal=journal,
         poll_seconds=table.take("poll_seconds", number(1, 60), 5.0),
         points=tuple(_point(point, path.parent) for point in table.tables("points")),
     )
     table.finish()
     _check_unique(config.points)
     return config
+
+
+def _stored(journal: Path) -> dict[str, Any]:
+    try:
+        stored = read_stored(configuration_path(journal))
+        return stored.settings if stored else {}
+    except ConfigurationError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _path_from(folder: Path) -> Callable[[object], Path]:

@@ -1,0 +1,172 @@
+"""What the utility told a box about its work: a signed instruction CONFIGURE, kept as a file beside the journal.
+
+Its body has the keys of the agent's settings, and besides them `trusted`: the utility's public keys, each as a table
+with algorithm, x and y (64 hex). Nothing here says what the box itself is: key, journal and buses stay with the local file.
+"""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from evidence.abi import EncodingError
+from evidence.boxes import Instruction, InstructionKind, body_hash
+from evidence.canonical import CanonicalError, check_depth, decode_bytes, decode_int, encode_bytes
+from evidence.keys import BadKey, PublicKey
+
+NAME = "configuration.json"
+MOST_BYTES = 1_000_000
+_NUMBERS = ("sequence", "kind", "since", "until")
+
+
+class ConfigurationError(Exception):
+    """A signed configuration that this box must not take, with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    instruction: Instruction
+    signature: bytes
+    body: bytes
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The members of the body. Raises `ConfigurationError`."""
+        try:
+            text = self.body.decode()
+            check_depth(text)
+            settings = json.loads(text)
+        except ValueError as error:
+            raise ConfigurationError(f"the body is no JSON: {error}") from None
+        if not isinstance(settings, dict):
+            raise ConfigurationError("the body is no table of settings")
+        return settings
+
+    @property
+    def trusted(self) -> tuple[PublicKey, ...]:
+        """The utility's keys, of which one signs the next instruction. Raises `ConfigurationError`."""
+        return trusted_keys(self.settings.get("trusted"))
+
+
+def trusted_keys(value: object) -> tuple[PublicKey, ...]:
+    """Keys as they stand in a body. Raises `ConfigurationError`."""
+    if not isinstance(value, list) or not value:
+        raise ConfigurationError("trusted: a list of keys is expected")
+    keys = []
+    for item in value:
+        try:
+            key = PublicKey(int(item["algorithm"]), bytes.fromhex(item["x"]), bytes.fromhex(item["y"]))
+            key.check_point()
+        except (BadKey, EncodingError, KeyError, TypeError, ValueError) as error:
+            raise ConfigurationError(f"trusted: {error} is wrong with a key") from None
+        keys.append(key)
+    return tuple(keys)
+
+
+def configuration_path(journal: Path) -> Path:
+    return journal.with_name(NAME)
+
+
+def read_stored(path: Path) -> Configuration | None:
+    """The configuration that was stored last, None before the first. Raises `ConfigurationError`."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        return decode_configuration(json.loads(content))
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is damaged: {error}") from None
+
+
+def decode_configuration(content: object) -> Configuration:
+    """From the form in which it is sent and stored. Raises `ConfigurationError`."""
+    try:
+        if not isinstance(content, dict) or set(content) != {"instruction", "signature", "body"}:
+            raise CanonicalError("instruction, signature and body are expected")
+        members = content["instruction"]
+        if not isinstance(members, dict):
+            raise CanonicalError("the instruction is no object")
+        fields: dict[str, Any] = {
+            name: (decode_int if name in _NUMBERS else decode_bytes)(text) for name, text in members.items()
+        }
+        return Configuration(Instruction(**fields), decode_bytes(content["signature"]), decode_bytes(content["body"]))
+    except (CanonicalError, EncodingError, TypeError) as error:
+        raise ConfigurationError(f"a configuration in another form: {error}") from None
+
+
+def encode_configuration(configuration: Configuration) -> dict[str, Any]:
+    fields = asdict(configuration.instruction)
+    return {
+        "instruction": {
+            name: encode_bytes(value) if isinstance(value, bytes) else str(int(value)) for name, value in fields.items()
+        },
+        "signature": encode_bytes(configuration.signature),
+        "body": encode_bytes(configuration.body),
+    }
+
+
+def store_configuration(
+    path: Path,
+    configuration: Configuration,
+    accept: Callable[[dict[str, Any]], object],
+    *,
+    first_trusted: Sequence[PublicKey] = (),
+) -> None:
+    """Put a configuration in the place of the one stored before; storing the same one again changes nothing.
+
+    One of the keys that the stored configuration trusts signed it; `first_trusted` are those that sign the first.
+    `accept` raises `ConfigError` for settings that the agent could not start with. Raises `ConfigurationError`.
+    """
+    stored = read_stored(path)
+    if stored and (stored.instruction, stored.body) == (configuration.instruction, configuration.body):
+        return
+    check_configuration(configuration, stored, stored.trusted if stored else first_trusted)
+    accept(configuration.settings)
+    _replace(path, json.dumps(encode_configuration(configuration), indent=2).encode())
+
+
+def check_configuration(
+    configuration: Configuration, stored: Configuration | None, trusted: Sequence[PublicKey]
+) -> None:
+    """Everything but the settings themselves. Raises `ConfigurationError`."""
+    instruction = configuration.instruction
+    if instruction.kind != InstructionKind.CONFIGURE:
+        raise ConfigurationError(f"the instruction is of kind {instruction.kind}, not a configuration")
+    if len(configuration.body) > MOST_BYTES or body_hash(configuration.body) != instruction.body:
+        raise ConfigurationError("the body is not the one that was signed")
+    issuer = next((key for key in trusted if key.id == instruction.issuer), None)
+    if issuer is None or not issuer.verifies(instruction.digest, configuration.signature):
+        raise ConfigurationError("no key that this box trusts signed it")
+    if configuration.settings.get("device") != instruction.device.hex():
+        raise ConfigurationError("the settings are another device's")
+    if stored is not None and instruction.device != stored.instruction.device:
+        raise ConfigurationError("it is for another device")
+    if stored is not None and instruction.sequence <= stored.instruction.sequence:
+        raise ConfigurationError(f"its sequence {instruction.sequence} is not above {stored.instruction.sequence}")
+    # The next configuration must be possible.
+    configuration.trusted  # noqa: B018
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Whole or not at all, whatever happens meanwhile."""
+    draft = path.with_name(path.name + ".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
