@@ -1,7 +1,7 @@
 """What the utility told a box about its work: a signed instruction CONFIGURE, kept as a file beside the journal.
 
-Its body has the keys of the agent's settings, and besides them `trusted`: the utility's public keys, each as a table
-with algorithm, x and y (64 hex). Nothing here says what the box itself is: key, journal and buses stay with the local file.
+Its body has the keys of the agent's settings, and besides them `trusted`: the keys of the utility, each as a table with
+algorithm, x and y (64 hex). Nothing here says what the box itself is: key, journal and buses stay with the local file.
 """
 
 import json
