@@ -132,6 +132,40 @@ class InstructionAnswer(Struct):
         return tagged("em/instruction-answer/1", self.encode())
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelPoll(Struct):
+    """A device asks for instructions after `sequence`. `at` is its clock in milliseconds and rises with every poll."""
+
+    device: Bytes32
+    key: Bytes32
+    sequence: U64
+    at: U64
+
+    @property
+    def digest(self) -> bytes:
+        return tagged("em/channel-poll/1", self.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Struct):
+    """A version of the box's program: an archive of `size` bytes with SHA-256 `archive`, signed with a release key."""
+
+    major: U32
+    minor: U32
+    patch: U32
+    size: U64
+    archive: Bytes32
+
+    @property
+    def digest(self) -> bytes:
+        return tagged("em/agent-release/1", self.encode())
+
+
+def text_digest(text: bytes) -> bytes:
+    """What a device signs for whoever asks it on the spot: it can be taken for nothing else that it signs."""
+    return tagged("em/device-text/1", text)
+
+
 def body_hash(body: bytes) -> bytes:
     return sha256(body)
 

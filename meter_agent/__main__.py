@@ -11,11 +11,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from meter_agent.config import Config, ConfigError, read_config, read_key_file
+from meter_agent.config import Config, read_config, read_key_file
 from meter_agent.daemon import Agent
-from meter_agent.journal import Journal, JournalError, read_status
+from meter_agent.journal import open_journal
+from meter_agent.journal.errors import JournalError
+from meter_agent.journal.status import read_status
 from meter_agent.keys import KeyFileError, load_key, load_or_create_key
 from meter_agent.simulator import Profile, read_profile, serve, simulate_day
+from meter_agent.tables import ConfigError
 
 log = logging.getLogger("meter_agent")
 
@@ -73,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     device_key = load_key(config.key_file)
 
     async def work() -> None:
-        with Journal(config.journal, config.device) as journal:
+        with open_journal(config.journal, config.device, config.journal_bytes) as journal:
             async with Agent(config, journal, device_key) as agent:
                 log.info("reading %d points every %d minutes", len(config.points), config.slot_seconds // 60)
                 await agent.run()
@@ -87,7 +90,7 @@ def once(options: argparse.Namespace) -> int:
     device_key = load_key(config.key_file)
 
     async def work() -> bool:
-        with Journal(config.journal, config.device) as journal:
+        with open_journal(config.journal, config.device, config.journal_bytes) as journal:
             async with Agent(config, journal, device_key) as agent:
                 return await agent.once()
 
@@ -120,7 +123,7 @@ def serve_live(profile: Profile) -> int:
 
 def walk_through_day(config: Config, profile: Profile, day: date, send: bool) -> int:
     device_key = load_key(config.key_file)
-    with Journal(config.journal, config.device) as journal:
+    with open_journal(config.journal, config.device, config.journal_bytes) as journal:
         result = asyncio.run(simulate_day(config, profile, journal, device_key, day, send=send))
     print(json.dumps(result))
     return DONE if result["complete"] and result["sent"] == send and not result["refused"] else NOT_DONE

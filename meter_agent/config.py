@@ -2,11 +2,14 @@
 
     device = "<64 hex>"               # given at enrolment
     key_file = "key/device.pem"       # made by `meter-agent key`
-    server = "https://market.example"
+    server = "https://market.example" # or [[destinations]], see meter_agent/destinations.py
     time_zone = "Europe/Berlin"
     slot_minutes = 15                 # 5, 6, 10, 12, 15, 20, 30 or 60
     journal = "journal.sqlite"
+    journal_mb = 64                   # the oldest days are thinned to their totals before the journal grows beyond
     poll_seconds = 5                  # pause before a meter that failed is asked again
+    send_minutes = 15                 # how often readings are sent; a multiple of slot_minutes
+    bytes_per_day = 100000            # what may be sent and received, without it all that is needed
 
     [[points]]
     id = "<64 hex>"
@@ -17,28 +20,23 @@
 `max_kw` tells a counter that wrapped from one that was exchanged: more energy than that power allows was never counted.
 """
 
-import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any
+from zoneinfo import ZoneInfo
 
+from evidence.readings import Register
 from meter_agent.configuration import ConfigurationError, configuration_path, read_stored
+from meter_agent.destinations import Destination, read_destinations
 from meter_agent.keys import KeyFileError, read_private_file
 from meter_agent.registers import MAPS, MeterMap
+from meter_agent.tables import ConfigError, Table, bytes32, integer, number, path_from, read_toml, text, zone
 
+# What a signed configuration cannot say.
 LOCAL = frozenset({"key_file", "journal"})
 SLOT_MINUTES = (5, 6, 10, 12, 15, 20, 30, 60)
-T = TypeVar("T")
-_HEX_32_BYTES = re.compile(r"[0-9a-fA-F]{64}")
-
-
-class ConfigError(Exception):
-    """A setting is missing or wrong; the message starts with its name."""
 
 
 class Role(StrEnum):
@@ -61,11 +59,12 @@ class MeterConfig:
 
 @dataclass(frozen=True, slots=True)
 class PointConfig:
-    """A metering point. `secret` is K, from which the salts of its readings are made."""
+    """A metering point. `secret` is K, from which the salts of its readings are made; `registers` are what is sent."""
 
     id: bytes
     secret: bytes
     meters: Mapping[Role, MeterConfig]
+    registers: tuple[Register, ...] = (Register.CONSUMPTION, Register.GENERATION)
 
     @property
     def name(self) -> str:
@@ -76,107 +75,19 @@ class PointConfig:
 class Config:
     device: bytes
     key_file: Path
-    server: str
+    destinations: tuple[Destination, ...]
     time_zone: ZoneInfo
     slot_seconds: int
     journal: Path
     poll_seconds: float
     points: tuple[PointConfig, ...]
+    send_seconds: int = 60
+    journal_bytes: int | None = None
+    bytes_per_day: int | None = None
 
     @property
     def secrets(self) -> dict[bytes, bytes]:
         return {point.id: point.secret for point in self.points}
-
-
-class Table:
-    """A TOML table that knows its name, so that errors can say which key is wrong."""
-
-    def __init__(self, values: object, name: str) -> None:
-        if not isinstance(values, dict):
-            raise ConfigError(f"{name}: must be a table")
-        self._values: dict[str, Any] = dict(values)
-        self.name = name
-
-    def key(self, key: str) -> str:
-        return f"{self.name}.{key}" if self.name else key
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._values
-
-    def take(self, key: str, read: Callable[[Any], T], default: T | None = None) -> T:
-        """The value under `key`, brought into form by `read`, which raises ValueError with what it should be."""
-        if key not in self._values:
-            if default is None:
-                raise ConfigError(f"{self.key(key)}: is missing")
-            return default
-        try:
-            return read(self._values.pop(key))
-        except ValueError as error:
-            raise ConfigError(f"{self.key(key)}: {error}") from None
-
-    def tables(self, key: str) -> list["Table"]:
-        """The tables of an array, at least one."""
-        values = self._values.pop(key, None)
-        if not isinstance(values, list) or not values:
-            raise ConfigError(f"{self.key(key)}: must be given, as one or more [[{key}]]")
-        return [Table(value, f"{self.key(key)}[{index}]") for index, value in enumerate(values)]
-
-    def table(self, key: str) -> "Table":
-        return Table(self._values.pop(key), self.key(key))
-
-    def lay_over(self, settings: Mapping[str, Any]) -> None:
-        """The utility's signed settings count before those of the file; what only the box can know they cannot say."""
-        for key in LOCAL & settings.keys():
-            raise ConfigError(f"{key}: is for the box to say, not for a signed configuration")
-        self._values |= {key: value for key, value in settings.items() if key != "trusted"}
-
-    def finish(self) -> None:
-        for key in self._values:
-            raise ConfigError(f"{self.key(key)}: is not a setting")
-
-
-def text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("must be a text that is not empty")
-    return value
-
-
-def integer(low: int, high: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return value
-
-    return read
-
-
-def number(low: float, high: float) -> Callable[[object], float]:
-    def read(value: object) -> float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"must be a number from {low:g} to {high:g}")
-        return float(value)
-
-    return read
-
-
-def bytes32(value: object) -> bytes:
-    if not isinstance(value, str) or not _HEX_32_BYTES.fullmatch(value):
-        raise ValueError("must be 64 hexadecimal digits")
-    return bytes.fromhex(value)
-
-
-def zone(value: object) -> ZoneInfo:
-    try:
-        return ZoneInfo(text(value))
-    except (OSError, ValueError, ZoneInfoNotFoundError):
-        raise ValueError(f"{value!r} is not a known time zone such as Europe/Berlin") from None
-
-
-def base_url(value: object) -> str:
-    parts = urlsplit(text(value))
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("must be an address such as https://market.example")
-    return text(value).rstrip("/")
 
 
 def slot_minutes(value: object) -> int:
@@ -191,24 +102,24 @@ def meter_map(value: object) -> MeterMap:
     return MAPS[str(value)]
 
 
-def read_toml(path: Path) -> Table:
-    try:
-        with path.open("rb") as file:
-            return Table(tomllib.load(file), "")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from None
-
-
 def read_key_file(path: Path) -> Path:
     """Only the key's place: a device has a key before it is enrolled and knows the rest."""
-    return read_toml(path).take("key_file", _path_from(path.parent))
+    return read_toml(path).take("key_file", path_from(path.parent))
+
+
+def _send_minutes(slot_seconds: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        minutes = integer(1, 1440)(value)
+        if minutes * 60 % slot_seconds or 1440 % minutes:
+            raise ValueError(f"must be a multiple of {slot_seconds // 60} by which a day can be divided")
+        return minutes
+
+    return read
 
 
 def read_journal_path(path: Path) -> Path:
     """Only the journal's place, beside which a signed configuration will lie."""
-    return read_toml(path).take("journal", _path_from(path.parent))
+    return read_toml(path).take("journal", path_from(path.parent))
 
 
 def read_config(path: Path, signed: Mapping[str, Any] | None = None) -> Config:
@@ -217,17 +128,21 @@ def read_config(path: Path, signed: Mapping[str, Any] | None = None) -> Config:
     Raises `ConfigError`.
     """
     table = read_toml(path)
-    journal = table.take("journal", _path_from(path.parent))
-    table.lay_over(_stored(journal) if signed is None else signed)
+    journal = table.take("journal", path_from(path.parent))
+    table.lay_over(_stored(journal) if signed is None else signed, LOCAL)
+    slot_seconds = 60 * table.take("slot_minutes", slot_minutes, 15)
     config = Config(
         device=table.take("device", bytes32),
-        key_file=table.take("key_file", _path_from(path.parent)),
-        server=table.take("server", base_url),
+        key_file=table.take("key_file", path_from(path.parent)),
+        destinations=read_destinations(table, path.parent),
         time_zone=table.take("time_zone", zone),
-        slot_seconds=60 * table.take("slot_minutes", slot_minutes, 15),
+        slot_seconds=slot_seconds,
         journal=journal,
         poll_seconds=table.take("poll_seconds", number(1, 60), 5.0),
         points=tuple(_point(point, path.parent) for point in table.tables("points")),
+        send_seconds=table.take("send_minutes", _send_minutes(slot_seconds), slot_seconds // 60) * 60,
+        journal_bytes=table.take("journal_mb", integer(2, 100_000), 64) << 20,
+        bytes_per_day=table.take("bytes_per_day", integer(10_000, 10**12), 0) or None,
     )
     table.finish()
     _check_unique(config.points)
@@ -240,10 +155,6 @@ def _stored(journal: Path) -> dict[str, Any]:
         return stored.settings if stored else {}
     except ConfigurationError as error:
         raise ConfigError(str(error)) from None
-
-
-def _path_from(folder: Path) -> Callable[[object], Path]:
-    return lambda value: folder / text(value)
 
 
 def _point(table: Table, folder: Path) -> PointConfig:

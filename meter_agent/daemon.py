@@ -3,20 +3,41 @@
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Self
 
 from evidence.keys import Signer
+from evidence.readings import Reading
 from meter_agent.config import Config, PointConfig, Role
-from meter_agent.energy import PUNCTUAL_SECONDS, read_slot
+from meter_agent.destinations import Ledger, Market, Measures
+from meter_agent.energy import PUNCTUAL_SECONDS, PointState, read_slot
 from meter_agent.faults import Fault
 from meter_agent.journal import Journal
+from meter_agent.journal.errors import JournalFull
+from meter_agent.link import Allowance, open_client
 from meter_agent.reader import Reader
 from meter_agent.registers import Direction, MeterError, RawCounter
+from meter_agent.reporter import Reporter
+from meter_agent.senders import open_sender
 from meter_agent.slots import iso, slot_start
-from meter_agent.uplink import Uplink
+from meter_agent.uplink import Sealer, Uplink
 
 log = logging.getLogger(__name__)
+
+
+# Readings of points that wait in memory while the journal cannot be written: a day of ten points.
+MOST_UNSTORED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What one reading of a point's meters leads to."""
+
+    point: PointConfig
+    state: PointState
+    readings: list[Reading]
 
 
 class Agent:
@@ -35,27 +56,56 @@ class Agent:
         self.clock = clock
         self.sleep = sleep
         self.reader = Reader(config.points)
-        self.uplink = Uplink(config, journal, key)
+        self.allowance = Allowance(journal, config.bytes_per_day, clock)
+        self.client = open_client(self.allowance)
+        sealer = Sealer(config, journal, key)
+        self.uplinks = [
+            Uplink(each, sealer, self.client, self.allowance)
+            for each in config.destinations
+            if isinstance(each, Market | Measures)
+        ]
+        self.reporters = [
+            Reporter(
+                each,
+                config,
+                journal,
+                lambda day: key,
+                open_sender(each, self.client, self.allowance),
+                self.allowance,
+                clock,
+            )
+            for each in config.destinations
+            if isinstance(each, Ledger)
+        ]
+        self.senders: list[Uplink | Reporter] = [*self.uplinks, *self.reporters]
+        self._unstored: deque[Stored] = deque(maxlen=MOST_UNSTORED)
+        self._full = Fault("the journal")
         self._faults = {
             (point.id, role): Fault(f"{point.name} {role} meter") for point in config.points for role in point.meters
         }
         forgotten = journal.forgotten_readings(config.secrets)
         if forgotten:
             log.error("%d readings wait for points that are no longer configured; they cannot be signed", forgotten)
+        gone = journal.keep_destinations([each.destination.name for each in self.uplinks])
+        if gone:
+            log.error("%d batches were for destinations that are no longer configured; they are forgotten", gone)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         self.reader.close()
-        await self.uplink.close()
+        for reporter in self.reporters:
+            await reporter.sender.close()
+        await self.client.aclose()
 
     async def run(self) -> None:
         """Read and send for ever. Both may be cancelled at any time: whatever is stored is whole."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.read_for_ever())
-                tasks.create_task(self.uplink.run())
+                for sender in self.senders:
+                    tasks.create_task(sender.run())
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
 
@@ -66,10 +116,20 @@ class Agent:
             boundary = slot_start(self.clock(), self.config.slot_seconds)
             if boundary != done and self.is_punctual(boundary):
                 await self.read_boundary(boundary)
-                self.uplink.wake()
+                if boundary % self.config.send_seconds == 0:
+                    self.wake()
                 done = boundary
             following = boundary + self.config.slot_seconds - self.clock()
             await self.sleep(min(self.config.poll_seconds, max(following, 0.01)))
+
+    def wake(self) -> None:
+        for sender in self.senders:
+            sender.wake()
+
+    async def drain(self, attempts: int) -> bool:
+        """Send all that waits. True when nothing is left."""
+        results = [await sender.drain(attempts) for sender in self.senders]
+        return all(results)
 
     def is_punctual(self, boundary: int) -> bool:
         return 0 <= self.clock() - boundary <= PUNCTUAL_SECONDS
@@ -80,7 +140,7 @@ class Agent:
         return all(answered)
 
     async def _read_point(self, point: PointConfig, boundary: int, patient: bool) -> bool:
-        state = self.journal.state(point.id)
+        state = self._state(point)
         if state.read_at is not None and boundary <= state.read_at:
             log.info("%s: already read at %s", point.name, iso(state.read_at))
             return True
@@ -100,10 +160,39 @@ class Agent:
             await self.sleep(self.config.poll_seconds)
         state, readings, remarks = read_slot(point, state, raw, boundary, self.config.slot_seconds)
         if raw:
-            self.journal.store(point.id, state, readings, self.config.slot_seconds)
+            self._store(Stored(point, state, readings))
         for remark in remarks:
             log.log(remark.level, remark.text)
         return complete
+
+    def _state(self, point: PointConfig) -> PointState:
+        unstored = [each.state for each in self._unstored if each.point.id == point.id]
+        return unstored[-1] if unstored else self.journal.state(point.id)
+
+    def _store(self, new: Stored) -> None:
+        """What cannot be written waits in memory for as long as it takes to make room, or for a day."""
+        self._make_room()
+        self._unstored.append(new)
+        try:
+            while self._unstored:
+                each = self._unstored[0]
+                self.journal.store(
+                    each.point.id,
+                    each.state,
+                    each.readings,
+                    self.config.slot_seconds,
+                    self.config.time_zone,
+                    each.point.registers,
+                )
+                self._unstored.popleft()
+        except JournalFull as error:
+            self._full.failed(f"{error}; {len(self._unstored)} readings of points wait in memory")
+        else:
+            self._full.cleared()
+
+    def _make_room(self) -> None:
+        for day, count in self.journal.thin(self.config.time_zone, int(self.clock())):
+            log.error("the journal is full: %d readings of %s are given up, their totals stay", count, day)
 
     async def _read_meter(self, point: PointConfig, role: Role) -> dict[Direction, RawCounter] | None:
         fault = self._faults[point.id, role]
@@ -125,5 +214,5 @@ class Agent:
             meters = [self._read_meter(point, role) for point in self.config.points for role in point.meters]
             answered = all(counters is not None for counters in await asyncio.gather(*meters))
         refused = len(self.journal.status()["refused"])
-        sent = await self.uplink.drain(attempts)
+        sent = await self.drain(attempts)
         return answered and sent and len(self.journal.status()["refused"]) == refused

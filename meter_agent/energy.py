@@ -28,6 +28,7 @@ Terms = tuple[tuple[int, Role, Direction], ...]
 GENERATED = (1, Role.GENERATION, Direction.EXPORT)
 TAKEN = (1, Role.GRID, Direction.IMPORT)
 GIVEN = (-1, Role.GRID, Direction.EXPORT)
+GIVEN_TO_GRID = (1, Role.GRID, Direction.EXPORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,13 @@ class Remark:
 
 
 def terms_of(point: PointConfig) -> dict[Register, Terms]:
-    """Which counters make up each register that the point's meters can report."""
+    """Which counters make up each register that the point's meters can tell."""
     terms: dict[Register, Terms] = {}
     measures_generation = Role.GENERATION in point.meters
     if Role.GRID in point.meters:
         terms[Register.CONSUMPTION] = (GENERATED, GIVEN, TAKEN) if measures_generation else (TAKEN,)
+        terms[Register.GRID_IMPORT] = (TAKEN,)
+        terms[Register.GRID_EXPORT] = (GIVEN_TO_GRID,)
     if measures_generation:
         terms[Register.GENERATION] = (GENERATED,)
     return terms

@@ -29,24 +29,13 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from evidence.keys import Signer
-from meter_agent.config import (
-    Config,
-    ConfigError,
-    PointConfig,
-    Role,
-    Table,
-    bytes32,
-    integer,
-    number,
-    read_toml,
-    text,
-    zone,
-)
+from meter_agent.config import Config, PointConfig, Role
 from meter_agent.daemon import Agent
 from meter_agent.household import Household
 from meter_agent.journal import Journal
 from meter_agent.registers import MAPS, SUNSPEC_END, SUNSPEC_MARKER, WRAP, Direction
 from meter_agent.slots import slots_of_day
+from meter_agent.tables import ConfigError, Table, bytes32, integer, number, read_toml, text, zone
 
 BASE = 40000
 COMMON_MODEL, COMMON_LENGTH = 1, 66
@@ -214,7 +203,7 @@ async def simulate_day(
         for boundary in (*slots, slots[-1] + config.slot_seconds):
             clock.now = boundary
             complete &= await agent.read_boundary(boundary, patient=False)
-        sent = await agent.uplink.drain(attempts=5) if send else False
+        sent = await agent.drain(attempts=5) if send else False
     status = journal.status()
     return {
         "day": day.isoformat(),

@@ -14,6 +14,19 @@ def local_day(instant: int, zone: ZoneInfo) -> date:
     return datetime.fromtimestamp(instant, zone).date()
 
 
+def day_number(day: date) -> int:
+    """Days since 1970-01-01, as a ledger counts them."""
+    return (day - date(1970, 1, 1)).days
+
+
+def day_text(number: int) -> str:
+    return day_of(number).isoformat()
+
+
+def day_of(number: int) -> date:
+    return date(1970, 1, 1) + timedelta(days=number)
+
+
 def day_bounds(day: date, zone: ZoneInfo) -> tuple[int, int]:
     """First instant of the local day and of the day after it."""
     midnights = (datetime.combine(day + timedelta(days=n), time.min, zone) for n in (0, 1))

@@ -1,4 +1,4 @@
-"""Hands batches to the head-end: POST {server}/api/v1/meter-batches.
+"""Hands batches to a market's head-end: POST {server}/api/v1/meter-batches.
 
 A batch is signed and stored before it is first sent, and the stored bytes are sent until the head-end names their
 sequence in a 200. A 4xx with a problem document (RFC 9457) puts the batch aside; anything else is tried again, ever
@@ -18,17 +18,21 @@ from typing import Any
 
 import httpx
 
-from evidence.canonical import encode_bytes
+from evidence.canonical import decode_bytes, encode_bytes
 from evidence.keys import Signer
-from evidence.readings import Reading, Statement, Unit, batch_root
+from evidence.readings import Reading, Register, Statement, batch_root
 from meter_agent.config import Config
+from meter_agent.destinations import Market, Measures
 from meter_agent.faults import Fault
-from meter_agent.journal import Batch, Journal
+from meter_agent.journal import LARGEST_BATCH, Batch, Journal
+from meter_agent.journal.errors import JournalError
+from meter_agent.link import Allowance, cost_of_exchange
 
 log = logging.getLogger(__name__)
 
 PATH = "/api/v1/meter-batches"
-TIMEOUT = httpx.Timeout(30, connect=10)
+LARGEST_BATCH_ON_A_SLOW_LINE = 500
+SMALLEST_BODY = 1000
 LONGEST_PAUSE = 300
 LONGEST_RETRY_AFTER = 3600
 # Request time-out, "too early", "too many requests": the same bytes may be taken later.
@@ -67,14 +71,14 @@ def series(readings: Sequence[Reading], step: int) -> Iterator[dict[str, Any]]:
 def signed_body(
     device: bytes, key: Signer, point_secrets: Mapping[bytes, bytes], sequence: int, step: int, readings: list[Reading]
 ) -> bytes:
-    """The JSON of a batch. `readings` in order of their leaf ids."""
+    """The JSON of a batch. `readings` of one unit, in order of their leaf ids."""
     statement = Statement(
         device=device,
         key=key.public_key.id,
         sequence=sequence,
         start=min(reading.slot for reading in readings),
         end=max(reading.slot for reading in readings) + step,
-        unit=Unit.WH,
+        unit=Register(readings[0].register).unit,
         count=len(readings),
         root=batch_root(readings, dict(point_secrets)),
     )
@@ -95,27 +99,47 @@ def signed_body(
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-class Uplink:
-    """Sends what the journal holds, oldest first."""
+class Sealer:
+    """Makes signed batches of what the journal holds, for all destinations that take batches."""
 
-    def __init__(
-        self,
-        config: Config,
-        journal: Journal,
-        key: Signer,
-        client: httpx.AsyncClient | None = None,
-        shortest_pause: float = 1,
-    ) -> None:
+    def __init__(self, config: Config, journal: Journal, key: Signer) -> None:
         self.config = config
         self.journal = journal
         self.key = key
-        self.client = client or httpx.AsyncClient(timeout=TIMEOUT)
+        self.names = [each.name for each in config.destinations if isinstance(each, Market | Measures)]
+        # A line that is dear is a slow one too: a batch that breaks off should not cost much.
+        self.most = LARGEST_BATCH if config.bytes_per_day is None else LARGEST_BATCH_ON_A_SLOW_LINE
+
+    def seal(self) -> None:
+        self.journal.seal(self.config.secrets, self.config.time_zone, self._sign, self.names, self.most)
+
+    def _sign(self, sequence: int, step: int, readings: list[Reading]) -> bytes:
+        return signed_body(self.config.device, self.key, self.config.secrets, sequence, step, readings)
+
+
+class Uplink:
+    """Sends what the journal holds for one destination, oldest first."""
+
+    def __init__(
+        self,
+        destination: Market | Measures,
+        sealer: Sealer,
+        client: httpx.AsyncClient,
+        allowance: Allowance,
+        shortest_pause: float = 1,
+    ) -> None:
+        self.destination = destination
+        self.sealer = sealer
+        self.journal = sealer.journal
+        self.client = client
+        self.allowance = allowance
         self.shortest_pause = shortest_pause
         self._waiting = asyncio.Event()
-        self._fault = Fault(f"upload to {config.server}")
+        self._fault = Fault(f"sending to {destination.name}")
 
-    async def close(self) -> None:
-        await self.client.aclose()
+    @property
+    def url(self) -> str:
+        return self.destination.server + PATH if isinstance(self.destination, Market) else self.destination.url
 
     def wake(self) -> None:
         """There are new readings."""
@@ -131,7 +155,10 @@ class Uplink:
                     failures = 0
             except Unavailable as error:
                 failures += 1
-                await asyncio.sleep(self.pause(failures, error.retry_after))
+                await asyncio.sleep(pause(failures, error.retry_after, self.shortest_pause))
+            except JournalError as error:
+                self._fault.failed(error)
+                await asyncio.sleep(LONGEST_PAUSE)
             else:
                 await self._waiting.wait()
 
@@ -145,25 +172,24 @@ class Uplink:
                 return True
             except Unavailable as error:
                 failures += 1
-                pause = self.pause(failures, error.retry_after)
-                if failures >= attempts or pause > LONGEST_PAUSE:
+                seconds = pause(failures, error.retry_after, self.shortest_pause)
+                if failures >= attempts or seconds > LONGEST_PAUSE:
                     return False
-                await asyncio.sleep(pause)
-
-    def pause(self, failures: int, retry_after: float | None) -> float:
-        """Seconds until the next attempt: doubling up to five minutes, with jitter, not before the head-end's wish."""
-        longest: float = min(LONGEST_PAUSE, self.shortest_pause * 2 ** min(failures - 1, 16))
-        jittered = longest * (0.5 + secrets.randbelow(1000) / 2000)
-        return max(jittered, min(retry_after or 0, LONGEST_RETRY_AFTER))
+                await asyncio.sleep(seconds)
 
     async def send_next(self) -> bool:
         """Settle the fate of one batch. False when there is none. Raises `Unavailable`."""
-        batch = self.journal.next_batch()
+        batch = self.journal.next_batch(self.destination.name)
         if batch is None:
-            if not self.journal.seal(self.config.secrets, self.config.time_zone, self._sign):
+            if not self.journal.has_readings(self.sealer.config.secrets):
                 return False
-            batch = self.journal.next_batch()
-            assert batch is not None  # noqa: S101
+            # What is sealed grows no more: on a dear line it waits until it may be sent.
+            await self._afford(SMALLEST_BODY)
+            self.sealer.seal()
+            batch = self.journal.next_batch(self.destination.name)
+            if batch is None:
+                return True
+        await self._afford(len(batch.body))
         try:
             await self._send(batch)
         except Unavailable as error:
@@ -172,27 +198,76 @@ class Uplink:
         self._fault.cleared()
         return True
 
-    def _sign(self, sequence: int, step: int, readings: list[Reading]) -> bytes:
-        return signed_body(self.config.device, self.key, self.config.secrets, sequence, step, readings)
+    async def _afford(self, body: int) -> None:
+        while (seconds := self.allowance.pause_before(cost_of_exchange(body, self.url))) > 0:
+            await asyncio.sleep(min(seconds, LONGEST_PAUSE))
 
     async def _send(self, batch: Batch) -> None:
+        name = self.destination.name
         try:
-            answer = await self.client.post(
-                self.config.server + PATH, content=batch.body, headers={"Content-Type": "application/json"}
-            )
+            answer = await self.client.send(self._request(batch))
         except httpx.HTTPError as error:
             raise Unavailable(f"{type(error).__name__} {error}") from None
         now = int(time.time())
-        if answer.status_code == 200:
-            status = acknowledged_status(answer, batch.sequence)
-            self.journal.acknowledge(batch.sequence, status, now)
-            log.info("batch %d with %d readings: %s", batch.sequence, batch.count, status)
+        if answer.is_success:
+            status = self._acknowledged(answer, batch)
+            self.journal.acknowledge(batch.sequence, status, now, name)
+            log.info("batch %d with %d readings for %s: %s", batch.sequence, batch.count, name, status)
+        elif "sequence_not_rising" in rules_of(answer):
+            self._seal_again(batch, now)
         elif is_refusal(answer):
             problem = answer.text[:LONGEST_PROBLEM]
-            self.journal.refuse(batch.sequence, answer.status_code, problem, now)
-            log.error("batch %d is refused and put aside: %d %s", batch.sequence, answer.status_code, problem)
+            self.journal.refuse(batch.sequence, answer.status_code, problem, now, name)
+            log.error("batch %d is refused by %s: %d %s", batch.sequence, name, answer.status_code, problem)
         else:
-            raise Unavailable(f"answered {answer.status_code}", retry_after(answer, time.time))
+            raise Unavailable(f"answered {answer.status_code}", retry_after(answer))
+
+    def _request(self, batch: Batch) -> httpx.Request:
+        headers = {"Content-Type": "application/json"}
+        return self.client.build_request("POST", self.url, content=batch.body, headers=headers)
+
+    def _acknowledged(self, answer: httpx.Response, batch: Batch) -> str:
+        return acknowledged_status(answer, batch.sequence)
+
+    def _seal_again(self, batch: Batch, now: int) -> None:
+        """This journal is not the first of its device: it goes on beyond every sequence that was ever used.
+
+        No box has sent more than a batch per second since 1970.
+        """
+        log.error("the head-end has seen later sequences than %d: they go on from %d", batch.sequence, now)
+        body = json.loads(batch.body)
+        self.journal.unseal(batch.sequence, readings_of(body), step_of(body), now)
+
+
+def readings_of(body: Mapping[str, Any]) -> list[Reading]:
+    """The readings of a batch's body, in its order."""
+    return [
+        Reading(decode_bytes(run["point"]), run["register"], run["start"] + i * run["step"], value, run["quality"])
+        for run in body["series"]
+        for i, value in enumerate(run["values"])
+    ]
+
+
+def step_of(body: Mapping[str, Any]) -> int:
+    return int(body["series"][0]["step"])
+
+
+def pause(failures: int, retry_after: float | None, shortest: float = 1) -> float:
+    """Seconds until the next attempt: doubling up to five minutes, with jitter, not before the head-end's wish."""
+    longest: float = min(LONGEST_PAUSE, shortest * 2 ** min(failures - 1, 16))
+    jittered = longest * (0.5 + secrets.randbelow(1000) / 2000)
+    return max(jittered, min(retry_after or 0, LONGEST_RETRY_AFTER))
+
+
+def rules_of(answer: httpx.Response) -> set[str]:
+    """The rules that a problem document names."""
+    if answer.status_code != 409 or not is_refusal(answer):
+        return set()
+    try:
+        errors = answer.json().get("errors", [])
+    except (ValueError, AttributeError):
+        return set()
+    return {str(error.get("rule")) for error in errors if isinstance(error, dict)}
 
 
 def acknowledged_status(answer: httpx.Response, sequence: int) -> str:
@@ -211,7 +286,7 @@ def is_refusal(answer: httpx.Response) -> bool:
     return answer.is_client_error and answer.status_code not in PASSING and media_type == "application/problem+json"
 
 
-def retry_after(answer: httpx.Response, clock: Callable[[], float]) -> float | None:
+def retry_after(answer: httpx.Response, clock: Callable[[], float] = time.time) -> float | None:
     """The Retry-After header in seconds from now; it may be a number or a date."""
     value = answer.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():

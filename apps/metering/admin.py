@@ -11,7 +11,8 @@ from apps.accounts.permissions import Action
 from apps.accounts.tenants import ReadOnlyAdmin, is_superuser, viewer_of
 from apps.ledger.exceptions import Refused
 from apps.ledger.messages import reason
-from apps.metering.models import Anchor, Batch, Device, DeviceKey
+from apps.metering.instruction_admin import InstructionAdmin as InstructionAdmin
+from apps.metering.models import Anchor, Batch, DailyReport, Device, DeviceKey
 from apps.metering.services.devices import revoke_key
 
 
@@ -98,3 +99,14 @@ class AnchorAdmin(ReadOnlyAdmin[Anchor]):
     @admin.display(description=_("root"))
     def root_text(self, anchor: Anchor) -> str:
         return bytes(anchor.root).hex()
+
+
+@admin.register(DailyReport)
+class DailyReportAdmin(ReadOnlyAdmin[DailyReport]):
+    tenant = ("device__area__utility",)
+    list_display = ("day", "device", "generated", "imported", "exported", "reported_at")
+    list_filter = (("device__area", admin.RelatedOnlyFieldListFilter),)
+    list_select_related = ("device",)
+    search_fields = ("device__name",)
+    date_hierarchy = "day"
+    fields = ("device", "day", "generated", "imported", "exported", "reported_at")

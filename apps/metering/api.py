@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.metering.exceptions import BatchRefused
+from apps.metering.exceptions import InputRefused
 from apps.metering.services.batches import MOST_READINGS, accept_batch
 from apps.web.problems import CONTENT_TYPE, FieldError, ProblemError
 from evidence.abi import EncodingError
@@ -119,7 +119,7 @@ class MeterBatches(APIView):
         content, places = _readings(body["series"])
         try:
             accepted = accept_batch(statement, signature, content)
-        except BatchRefused as refused:
+        except InputRefused as refused:
             errors = [FieldError(_place(v.field, places), v.rule, v.message) for v in refused.violations]
             raise ProblemError(HTTPStatus(refused.status), errors[0].message, errors=errors) from None
         return Response({"sequence": str(accepted.batch.sequence), "status": "stored" if accepted.is_new else "known"})

@@ -22,9 +22,9 @@ class MeteringConfig(AppConfig):
             register_reconciler(reconciler)
         register_intake(kinds.RevokeDeviceKey, intake.take_revocation)
         register_intake(kinds.TransferDevice, intake.take_transfer)
-        # The database keeps nothing of its own about these.
+        register_intake(kinds.ReportDailyEnergy, intake.take_report)
+        # The database keeps nothing of its own about it.
         register_intake(kinds.ChangeDeviceState, take_alone)
-        register_intake(kinds.ReportDailyEnergy, take_alone)
         register_refusal(
             kinds.RegisterDevice,
             _("The utility registers it here: the digest in the registration is over details that only it keeps."),

@@ -2,9 +2,15 @@
 
 from apps.ledger.consumers import Consumer, Told
 from apps.ledger.standing import confirm, reject
-from apps.metering.intake import hear_revocation, hear_transfer
+from apps.metering.intake import hear_report, hear_revocation, hear_transfer
 from apps.metering.models import Anchor, Batch, Device
-from evidence.commands.kinds import AnchorReadings, RegisterDevice, RevokeDeviceKey, TransferDevice
+from evidence.commands.kinds import (
+    AnchorReadings,
+    RegisterDevice,
+    ReportDailyEnergy,
+    RevokeDeviceKey,
+    TransferDevice,
+)
 
 
 def _release(told: Told) -> None:
@@ -27,12 +33,14 @@ CONSUMER = Consumer(
         RevokeDeviceKey: hear_revocation,
         TransferDevice: hear_transfer,
         AnchorReadings: confirm(Anchor),
+        ReportDailyEnergy: hear_report,
     },
     rejected={
         RegisterDevice: reject(Device),
         RevokeDeviceKey: _stay,
         TransferDevice: _keep,
         AnchorReadings: reject(Anchor, _release),
+        ReportDailyEnergy: _keep,
     },
-    resumes=frozenset({TransferDevice, AnchorReadings}),
+    resumes=frozenset({TransferDevice, AnchorReadings, ReportDailyEnergy}),
 )

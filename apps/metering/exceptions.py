@@ -11,10 +11,14 @@ class Violation:
     message: str
 
 
-class BatchRefused(Exception):
-    """A batch that cannot be accepted; nothing of it was stored."""
+class InputRefused(Exception):
+    """What came from outside cannot be accepted; nothing of it was stored."""
 
     def __init__(self, *violations: Violation, status: int = 422) -> None:
         super().__init__("; ".join(f"{v.field}: {v.message}" for v in violations))
         self.violations: Sequence[Violation] = violations
         self.status = status
+
+
+class BatchRefused(InputRefused):
+    """A batch that cannot be accepted."""

@@ -3,6 +3,8 @@
 Both change the rows by the fields alone: it makes no difference by which way the command came to the ledger.
 """
 
+import datetime as dt
+
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
@@ -12,10 +14,10 @@ from apps.ledger.consumers import Told
 from apps.ledger.exceptions import Declined, Refused
 from apps.ledger.intake import fields_of
 from apps.ledger.services.enqueue import enqueue_signed
-from apps.metering.models import Device, DeviceKey
+from apps.metering.models import DailyReport, Device, DeviceKey
 from apps.metering.services.devices import end_key
 from evidence.commands import Command
-from evidence.commands.kinds import RevokeDeviceKey, TransferDevice
+from evidence.commands.kinds import ReportDailyEnergy, RevokeDeviceKey, TransferDevice
 from ledger_adapters.contract import Code
 
 
@@ -51,6 +53,33 @@ def hear_transfer(told: Told) -> None:
     next_owner = Party.objects.filter(ledger_id=fields.next_owner, ledger=told.ledger).first()
     if next_owner is not None:
         Device.objects.filter(ledger_id=fields.device, owner__ledger=told.ledger).update(owner=next_owner)
+
+
+@transaction.atomic
+def take_report(command: Command, ledger: str) -> None:
+    """It stands with the device once the ledger has applied it."""
+    fields = fields_of(command, ReportDailyEnergy)
+    if not Device.objects.filter(ledger_id=fields.device, owner__ledger=ledger).exists():
+        raise Refused(Code.DEVICE_UNKNOWN)
+    enqueue_signed(command, ledger=ledger)
+
+
+def hear_report(told: Told) -> None:
+    """What a device has reported stands until it corrects it."""
+    fields: ReportDailyEnergy = told.fields
+    device = Device.objects.filter(ledger_id=fields.device, owner__ledger=told.ledger).first()
+    if device is not None:
+        DailyReport.objects.update_or_create(
+            device=device,
+            day=dt.date(1970, 1, 1) + dt.timedelta(days=fields.day),
+            defaults={
+                "generated": fields.generated,
+                "imported": fields.imported,
+                "exported": fields.exported,
+                "command_id": told.id,
+                "reported_at": dt.datetime.fromtimestamp(told.time, dt.UTC),
+            },
+        )
 
 
 def _keys(fields: RevokeDeviceKey, ledger: str) -> QuerySet[DeviceKey]:

@@ -15,6 +15,7 @@ from apps.assets.models import MarketArea, MeteringPoint
 from apps.ledger.fields import IdField, random_id
 from apps.ledger.models import OnLedger
 from apps.metering.choices import Grade
+from apps.metering.instruction_models import Instruction as Instruction
 from evidence.keys import PublicKey
 from evidence.readings import Statement, Unit
 
@@ -31,6 +32,8 @@ class Device(OnLedger):
     name = models.CharField(_("name"), max_length=100)
     salt = IdField(default=random_id, editable=False)
     last_contact = models.DateTimeField(_("last contact"), null=True, editable=False)
+    # The number of its newest poll of the channel: its clock in milliseconds, strictly rising.
+    polled_at = models.PositiveBigIntegerField(default=0, editable=False)
 
     class Meta:
         verbose_name = _("device")
@@ -67,6 +70,27 @@ class DeviceKey(models.Model):
     @property
     def public_key(self) -> PublicKey:
         return PublicKey(self.algorithm, bytes(self.x), bytes(self.y))
+
+
+class DailyReport(models.Model):
+    """A local day's total as a device reported it on the ledger, whichever way it went there. In Wh."""
+
+    device = models.ForeignKey(Device, verbose_name=_("device"), on_delete=models.PROTECT, related_name="daily_reports")
+    day = models.DateField(_("day"))
+    generated = models.PositiveBigIntegerField(_("generated (Wh)"))
+    imported = models.PositiveBigIntegerField(_("taken from the grid (Wh)"))
+    exported = models.PositiveBigIntegerField(_("given to the grid (Wh)"))
+    command_id = IdField()
+    reported_at = models.DateTimeField(_("on the ledger since"))
+
+    class Meta:
+        verbose_name = _("daily report")
+        verbose_name_plural = _("daily reports")
+        ordering: ClassVar = ["-day", "device"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["device", "day"], name="metering_one_report_a_day")]
+
+    def __str__(self) -> str:
+        return f"{self.device} {self.day}"
 
 
 class Anchor(OnLedger):

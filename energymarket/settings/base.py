@@ -222,6 +222,12 @@ SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ENVIRONMENT.behind_proxy else None
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
 
+# --- devices ----------------------------------------------------------------------------------------------------------
+
+# So many boxes may hold a request of their channel open in each process; the others ask again later. Each takes one of
+# the threads of `energymarket.gunicorn`, and no connection to the database.
+BOXES_WAITING = 12
+
 # --- API --------------------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {

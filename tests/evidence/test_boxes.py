@@ -11,8 +11,11 @@ from tests.vectors.read import raw, vectors
 
 VECTORS = vectors("boxes")
 FORMS = {
-    "enrolment": ("em/enrolment/1", {"code": "bytes32", "algorithm": "uint8", "x": "bytes32", "y": "bytes32"}),
-    "enrolmentAnswer": ("em/enrolment-answer/1", {"code": "bytes32", "request": "bytes32"}),
+    "enrolment": (
+        "em/enrolment/1",
+        {"code": "bytes32", "algorithm": "uint8", "x": "bytes32", "y": "bytes32", "body": "bytes32"},
+    ),
+    "enrolmentAnswer": ("em/enrolment-answer/1", {"code": "bytes32", "request": "bytes32", "body": "bytes32"}),
     "instruction": (
         "em/instruction/1",
         {
@@ -22,6 +25,7 @@ FORMS = {
             "kind": "uint32",
             "since": "uint64",
             "until": "uint64",
+            "body": "bytes32",
         },
     ),
     "instructionAnswer": (
@@ -33,7 +37,16 @@ FORMS = {
             "instruction": "bytes32",
             "state": "uint8",
             "at": "uint64",
+            "body": "bytes32",
         },
+    ),
+    "channelPoll": (
+        "em/channel-poll/1",
+        {"device": "bytes32", "key": "bytes32", "sequence": "uint64", "at": "uint64"},
+    ),
+    "release": (
+        "em/agent-release/1",
+        {"major": "uint32", "minor": "uint32", "patch": "uint32", "size": "uint64", "archive": "bytes32"},
     ),
 }
 
@@ -45,7 +58,7 @@ def word(value: str) -> Any:
 @pytest.mark.parametrize("name", FORMS)
 def test_what_boxes_and_utility_say_by_hand(name: str) -> None:
     said, (tag, types) = VECTORS[name], FORMS[name]
-    encoding = abi_encode([*types.values(), "bytes32"], [word(said[field]) for field in (*types, "body")])
+    encoding = abi_encode(list(types.values()), [word(said[field]) for field in types])
     assert raw(said["encoding"]) == encoding
     assert raw(said["digest"]) == tagged(tag.encode(), encoding)
     if "signer" in said:
@@ -57,6 +70,11 @@ def test_what_boxes_and_utility_say_by_hand(name: str) -> None:
 
 def test_a_body_counts_by_its_sha_256() -> None:
     assert raw(VECTORS["instruction"]["body"]) == hashlib.sha256(b'{"destinations":[]}').digest()
+
+
+def test_a_text_signed_on_the_spot_has_a_tag_of_its_own() -> None:
+    text = VECTORS["text"]
+    assert raw(text["digest"]) == tagged(b"em/device-text/1", text["text"].encode())
 
 
 def test_a_code_is_named_by_a_hash_and_has_a_key_of_its_own() -> None:

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,14 +11,20 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
+
 from evidence.canonical import decode_bytes, decode_int
 from evidence.keys import PublicKey, SoftwareKey
 from evidence.readings import Reading, Statement, batch_root
 from meter_agent.config import Config, MeterConfig, PointConfig, Role
+from meter_agent.destinations import Market
+from meter_agent.energy import PointState
 from meter_agent.household import Energies, Household
 from meter_agent.journal import Journal
+from meter_agent.link import Allowance
 from meter_agent.registers import MAPS, WRAP
 from meter_agent.simulator import HouseholdProfile, Profile
+from meter_agent.uplink import Sealer, Uplink, readings_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DEVICE = b"\x0d" * 32
@@ -81,21 +87,13 @@ def make_config(folder: Path, server: str = "http://127.0.0.1:9", *points: Point
     return Config(
         device=DEVICE,
         key_file=folder / "key" / "device.pem",
-        server=server,
+        destinations=(Market("market", server),),
         time_zone=BERLIN,
         slot_seconds=STEP,
         journal=folder / "journal.sqlite",
         poll_seconds=1,
         points=points or (house(), shop()),
     )
-
-
-def readings_of(batch: dict[str, Any]) -> list[Reading]:
-    return [
-        Reading(decode_bytes(run["point"]), run["register"], run["start"] + i * run["step"], value, run["quality"])
-        for run in batch["series"]
-        for i, value in enumerate(run["values"])
-    ]
 
 
 def check(batch: dict[str, Any], key: PublicKey) -> Statement:
@@ -121,6 +119,20 @@ def check(batch: dict[str, Any], key: PublicKey) -> Statement:
     assert statement.end == max(reading.slot for reading in readings) + step
     assert key.verifies(statement.digest, decode_bytes(batch["signature"]))
     return statement
+
+
+def make_uplink(
+    config: Config, journal: Journal, client: httpx.AsyncClient, shortest_pause: float = 1, key: SoftwareKey = KEY
+) -> Uplink:
+    """To the first destination."""
+    (market,) = config.destinations
+    assert isinstance(market, Market)
+    allowance = Allowance(journal, config.bytes_per_day)
+    return Uplink(market, Sealer(config, journal, key), client, allowance, shortest_pause)
+
+
+def store(journal: Journal, readings: Sequence[Reading], point: bytes = HOUSE, step: int = STEP) -> None:
+    journal.store(point, PointState(), readings, step, BERLIN)
 
 
 def kept(journal: Journal) -> list[Reading]:

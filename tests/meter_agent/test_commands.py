@@ -111,7 +111,7 @@ def test_a_day_is_simulated_sent_and_shown(folder: Path, head_end: HeadEnd) -> N
     assert (json.loads(out)["sent"], json.loads(out)["waiting"]) == (True, 0)
     code, out, _ = command(folder, "status", "--config", "agent.toml")
     status = json.loads(out)
-    assert (code, status["last_acknowledgement"]["sequence"], status["refused"]) == (0, 1, [])
+    assert (code, status["last_acknowledgement"]["market"]["sequence"], status["refused"]) == (0, 1, [])
     assert status["last_reading"] == "2026-03-29T22:00:00Z"
     assert len(head_end.readings) == 184
 

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from meter_agent.config import ConfigError, Role, read_config
+from meter_agent.config import Role, read_config
+from meter_agent.destinations import Market
 from meter_agent.simulator import read_profile
+from meter_agent.tables import ConfigError
 
 HEX = "ab" * 32
 GOOD = f"""
@@ -30,7 +32,7 @@ def write(folder: Path, text: str) -> Path:
 def test_a_good_file_is_read(tmp_path: Path) -> None:
     config = read_config(write(tmp_path, GOOD))
     assert config.slot_seconds == 900
-    assert config.server == "https://market.example"
+    assert config.destinations == (Market("market", "https://market.example"),)
     assert config.key_file == tmp_path / "key" / "device.pem"
     (point,) = config.points
     assert point.meters[Role.GENERATION].place == ("192.0.2.7", 502, 2)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from evidence.readings import Reading
-from meter_agent.energy import PointState
 from meter_agent.journal import Journal
-from tests.meter_agent.support import DEVICE, HOUSE, KEY, STEP, HeadEnd, readings_of
+from meter_agent.uplink import readings_of
+from tests.meter_agent.support import DEVICE, HOUSE, KEY, STEP, HeadEnd, store
 
 DAY = 86400
 
@@ -21,8 +21,8 @@ from pathlib import Path
 import httpx
 from evidence.keys import Algorithm, SoftwareKey
 from meter_agent.journal import Journal
-from meter_agent.uplink import Uplink
-from tests.meter_agent.support import DEVICE, make_config
+from meter_agent.uplink import readings_of
+from tests.meter_agent.support import DEVICE, make_config, make_uplink
 
 path, server, moment, secret = sys.argv[1:]
 
@@ -39,20 +39,18 @@ class Transport(httpx.AsyncHTTPTransport):
         return answer
 
 class DyingJournal(Journal):
-    def acknowledge(self, sequence, status, at):
+    def acknowledge(self, *about):
         if moment == "before deleting":
             die()
-        super().acknowledge(sequence, status, at)
+        super().acknowledge(*about)
         if moment == "after deleting":
             die()
 
 async def work():
     with DyingJournal(Path(path), DEVICE) as journal:
-        client = httpx.AsyncClient(transport=Transport())
         key = SoftwareKey(Algorithm.P256, bytes.fromhex(secret))
-        uplink = Uplink(make_config(Path("."), server), journal, key, client)
-        await uplink.drain(3)
-        await uplink.close()
+        async with httpx.AsyncClient(transport=Transport()) as client:
+            await make_uplink(make_config(Path("."), server), journal, client, key=key).drain(3)
 
 asyncio.run(work())
 """
@@ -75,7 +73,7 @@ def test_a_killed_agent_loses_nothing_and_sends_the_same_bytes(
     path = tmp_path / "journal"
     kept = [Reading(HOUSE, 1, day * DAY + n * STEP, n) for day in (1, 2) for n in range(4)]
     with Journal(path, DEVICE) as journal:
-        journal.store(HOUSE, PointState(), kept, STEP)
+        store(journal, kept)
 
     assert run(path, head_end.address, moment) == -signal.SIGKILL
     assert len(head_end.received) == received

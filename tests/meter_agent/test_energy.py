@@ -1,6 +1,7 @@
 import logging
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -37,9 +38,10 @@ class Box:
         self.remarks: list[Remark] = []
 
     def read(self, counters: RawCounters, slot: int) -> list[tuple[Register, int, int, int]]:
-        """Register, slot counted from the first boundary, Wh and quality of the new readings."""
+        """Register, slot counted from the first boundary, Wh and quality of the new readings that are sent."""
         self.state, readings, self.remarks = read_slot(self.point, self.state, counters, START + slot * STEP, STEP)
-        return [(Register(r.register), (r.slot - START) // STEP, r.value, r.quality) for r in readings]
+        sent = [reading for reading in readings if reading.register in self.point.registers]
+        return [(Register(r.register), (r.slot - START) // STEP, r.value, r.quality) for r in sent]
 
     def errors(self) -> list[str]:
         return [remark.text for remark in self.remarks if remark.level == logging.ERROR]
@@ -64,6 +66,16 @@ def test_consumption_is_generation_less_export_plus_import() -> None:
     assert box.read(raw(1500, 550, 340), 1) == [
         (Register.CONSUMPTION, 0, 500 - 350 + 40, Quality.TRUE_VALUE),
         (Register.GENERATION, 0, 500, Quality.TRUE_VALUE),
+    ]
+
+
+def test_what_went_through_the_grid_meter_is_counted_too() -> None:
+    point = replace(house(), registers=(Register.GRID_IMPORT, Register.GRID_EXPORT))
+    box = Box(point)
+    box.read(raw(1000, 200, 300), 0)
+    assert box.read(raw(1500, 550, 340), 1) == [
+        (Register.GRID_IMPORT, 0, 40, Quality.TRUE_VALUE),
+        (Register.GRID_EXPORT, 0, 350, Quality.TRUE_VALUE),
     ]
 
 

@@ -9,11 +9,13 @@ import pytest
 from evidence.readings import Quality, Reading, Register
 from meter_agent.config import Role
 from meter_agent.energy import Counter, PointState, Progress
-from meter_agent.journal import LARGEST_BATCH, Journal, JournalError, read_status
+from meter_agent.journal import LARGEST_BATCH, Journal
+from meter_agent.journal.errors import JournalError
+from meter_agent.journal.status import read_status
 from meter_agent.registers import Direction
 from meter_agent.slots import slots_of_day
-from meter_agent.uplink import signed_body
-from tests.meter_agent.support import BERLIN, DEVICE, HOUSE, KEY, SECRETS, SHOP, STEP, check, readings_of
+from meter_agent.uplink import readings_of, signed_body
+from tests.meter_agent.support import BERLIN, DEVICE, HOUSE, KEY, SECRETS, SHOP, STEP, check, store
 
 SPRING = date(2021, 3, 28)
 AUTUMN = date(2021, 10, 31)
@@ -24,7 +26,7 @@ def sign(sequence: int, step: int, readings: list[Reading]) -> bytes:
 
 
 def keep(journal: Journal, readings: list[Reading]) -> None:
-    journal.store(HOUSE, PointState(), readings, STEP)
+    store(journal, readings)
 
 
 def batches(journal: Journal) -> list[list[Reading]]:
@@ -46,7 +48,7 @@ def test_what_a_point_has_counted_survives(tmp_path: Path) -> None:
         {Register.CONSUMPTION: Progress(900, 12, "+1*grid.import")},
     )
     with Journal(tmp_path / "journal", DEVICE) as journal:
-        journal.store(HOUSE, state, [], STEP)
+        journal.store(HOUSE, state, [], STEP, BERLIN)
     with Journal(tmp_path / "journal", DEVICE) as journal:
         assert journal.state(HOUSE) == state
         assert journal.state(SHOP) == PointState()
@@ -56,7 +58,7 @@ def test_a_reading_and_its_counters_are_stored_together_or_not_at_all(journal: J
     reading = Reading(HOUSE, 1, 0, 5)
     state = PointState({}, {Register.CONSUMPTION: Progress(900, 5, "")})
     with pytest.raises(JournalError):
-        journal.store(HOUSE, state, [reading, reading], STEP)
+        journal.store(HOUSE, state, [reading, reading], STEP, BERLIN)
     assert journal.state(HOUSE) == PointState()
     assert journal.status()["backlog"]["readings"] == 0
 
@@ -130,8 +132,8 @@ def test_readings_of_a_point_without_secret_wait(journal: Journal) -> None:
 
 
 def test_readings_of_another_slot_length_are_a_batch_of_their_own(journal: Journal) -> None:
-    journal.store(HOUSE, PointState(), [Reading(HOUSE, 1, 0, 5)], 900)
-    journal.store(HOUSE, PointState(), [Reading(HOUSE, 1, 900, 6)], 300)
+    store(journal, [Reading(HOUSE, 1, 0, 5)], step=900)
+    store(journal, [Reading(HOUSE, 1, 900, 6)], step=300)
     assert batches(journal) == [[Reading(HOUSE, 1, 0, 5)], [Reading(HOUSE, 1, 900, 6)]]
 
 
@@ -141,7 +143,14 @@ def test_a_refused_batch_is_kept_with_the_problem(journal: Journal) -> None:
     journal.refuse(1, 422, "no such point", 1_700_000_000)
     assert journal.next_batch() is None
     assert journal.status()["refused"] == [
-        {"sequence": 1, "readings": 1, "at": "2023-11-14T22:13:20Z", "status": 422, "problem": "no such point"}
+        {
+            "destination": "market",
+            "sequence": 1,
+            "readings": 1,
+            "at": "2023-11-14T22:13:20Z",
+            "status": 422,
+            "problem": "no such point",
+        }
     ]
 
 

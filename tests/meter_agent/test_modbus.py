@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from evidence.readings import Quality, Register
-from meter_agent.config import ConfigError, PointConfig, Role
+from meter_agent.config import PointConfig, Role
 from meter_agent.daemon import Agent
 from meter_agent.journal import Journal
 from meter_agent.reader import Bus, Meter
 from meter_agent.registers import Direction, MeterError
 from meter_agent.simulator import SetClock, Simulation, at_simulator, simulate_day
 from meter_agent.slots import slots_of_day
+from meter_agent.tables import ConfigError
 from tests.meter_agent.support import (
     BERLIN,
     HOUSE,

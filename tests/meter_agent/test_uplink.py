@@ -12,28 +12,24 @@ import httpx
 import pytest
 
 from evidence.readings import Reading
-from meter_agent.energy import PointState
 from meter_agent.journal import Journal
-from meter_agent.uplink import LONGEST_PAUSE, Unavailable, Uplink, retry_after
-from tests.meter_agent.support import HOUSE, KEY, STEP, HeadEnd, make_config
+from meter_agent.uplink import LONGEST_PAUSE, Unavailable, Uplink, pause, retry_after
+from tests.meter_agent.support import HOUSE, HeadEnd, make_config, make_uplink, store
 
 DAY = 86400
 PROBLEM = "application/problem+json"
 
 
 def keep(journal: Journal, *readings: Reading) -> None:
-    journal.store(HOUSE, PointState(), readings, STEP)
+    store(journal, readings)
 
 
 def with_uplink(journal: Journal, address: str, use: Callable[[Uplink], Awaitable[Any]]) -> Any:
     async def run() -> Any:
         config = make_config(Path("."), address)
         client = httpx.AsyncClient(timeout=0.3)
-        uplink = Uplink(config, journal, KEY, client, shortest_pause=0.01)
-        try:
-            return await use(uplink)
-        finally:
-            await uplink.close()
+        async with client:
+            return await use(make_uplink(config, journal, client, 0.01))
 
     return asyncio.run(run())
 
@@ -49,7 +45,7 @@ def test_what_is_acknowledged_is_deleted(journal: Journal, head_end: HeadEnd) ->
     assert head_end.readings == [Reading(HOUSE, 1, 0, 5), Reading(HOUSE, 2, 0, 6), Reading(HOUSE, 1, DAY, 7)]
     status = journal.status()
     assert status["backlog"] == {"readings": 0, "oldest": None, "batches": 0, "readings_in_batches": 0}
-    assert status["last_acknowledgement"]["sequence"] == 2
+    assert status["last_acknowledgement"]["market"]["sequence"] == 2
 
 
 @pytest.mark.parametrize(
@@ -98,7 +94,7 @@ def test_a_refused_batch_is_put_aside_and_the_next_one_sent(
     (refused,) = journal.status()["refused"]
     assert (refused["sequence"], refused["status"], refused["readings"]) == (1, code, 1)
     assert "energy is negative" in refused["problem"]
-    assert f"batch 1 is refused and put aside: {code}" in caplog.text
+    assert f"batch 1 is refused by market: {code}" in caplog.text
 
 
 def test_the_first_error_is_loud_and_repeats_are_quiet(
@@ -128,16 +124,12 @@ def test_it_keeps_sending_until_it_is_cancelled(journal: Journal, head_end: Head
     assert [reading.value for reading in head_end.readings] == [1, 2]
 
 
-def test_pauses_grow_to_a_limit_and_respect_the_head_end(journal: Journal) -> None:
-    async def use(uplink: Uplink) -> None:
-        uplink.shortest_pause = 1
-        for failures in range(1, 60):
-            longest = min(LONGEST_PAUSE, 2 ** (failures - 1))
-            assert longest / 2 <= uplink.pause(failures, None) <= longest
-        assert uplink.pause(1, 120) == 120
-        assert uplink.pause(1, 10**9) == 3600
-
-    with_uplink(journal, "http://127.0.0.1:9", use)
+def test_pauses_grow_to_a_limit_and_respect_the_head_end() -> None:
+    for failures in range(1, 60):
+        longest = min(LONGEST_PAUSE, 2 ** (failures - 1))
+        assert longest / 2 <= pause(failures, None) <= longest
+    assert pause(1, 120) == 120
+    assert pause(1, 10**9) == 3600
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:

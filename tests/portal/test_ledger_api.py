@@ -264,7 +264,6 @@ def test_kinds_that_consumers_know_are_never_taken_alone() -> None:
         "ChangeParticipantState",
         "ChangePlantState",
         "ChangeDeviceState",
-        "ReportDailyEnergy",
     }
 
 

@@ -347,12 +347,17 @@ def box_talk() -> dict[str, Any]:
     done = boxes.InstructionAnswer(
         ident("device"), key.id, 9, instruction.digest, boxes.AnswerState.DONE, NOW + 60, boxes.body_hash(b"{}")
     )
+    poll = boxes.ChannelPoll(ident("device"), key.id, 9, NOW * 1000 + 17)
+    release = boxes.Release(1, 4, 2, 12_345, boxes.body_hash(b"an archive"))
     return {
         "code": {"code": code, "id": boxes.code_id(code), "key": boxes.code_key(code)},
         "enrolment": _said(request, METER) | {"mac": boxes.mac(boxes.code_key(code), request.digest)},
         "enrolmentAnswer": _fields(answer) | {"mac": boxes.mac(boxes.code_key(code), answer.digest)},
         "instruction": _said(instruction, ALICE),
         "instructionAnswer": _said(done, METER),
+        "channelPoll": _said(poll, METER),
+        "release": _said(release, BOB),
+        "text": {"text": "a meter's own words", "digest": boxes.text_digest(b"a meter's own words")},
     }
 
 

@@ -13,7 +13,8 @@ from apps.assets.services import reading_secret
 from apps.metering import readings
 from apps.metering.choices import Grade
 from apps.metering.exceptions import BatchRefused, Violation
-from apps.metering.models import Batch, Device, DeviceKey
+from apps.metering.models import Batch, Device
+from apps.metering.services.devices import signing_key
 from evidence.readings import Quality, Reading, Register, Statement, Unit, batch_root
 from market_math.slots import local_day
 
@@ -31,8 +32,8 @@ class Accepted:
 
 
 def accept_batch(statement: Statement, signature: bytes, content: Sequence[Reading]) -> Accepted:
-    """Store a device's batch. Raises `BatchRefused`, naming field and rule, and then nothing is stored."""
-    key = _signing_key(statement, signature)
+    """Store a device's batch. Raises `InputRefused`, naming field and rule, and then nothing is stored."""
+    key = signing_key(statement, signature, "statement")
     device = key.device
     known = _known(device, statement, content)
     if known is not None:
@@ -57,24 +58,6 @@ def accept_batch(statement: Statement, signature: bytes, content: Sequence[Readi
         )
         Device.objects.filter(pk=device.pk).update(last_contact=timezone.now())
     return Accepted(batch, is_new=True)
-
-
-def _signing_key(statement: Statement, signature: bytes) -> DeviceKey:
-    found = DeviceKey.objects.select_related("device__area").filter(
-        key_id=statement.key, device__ledger_id=statement.device
-    )
-    key = found.first()
-    if key is None:
-        raise BatchRefused(
-            Violation("statement.key", "unknown_key", _("No such key is registered for this device.")), status=403
-        )
-    if key.revoked_at is not None:
-        raise BatchRefused(Violation("statement.key", "revoked_key", _("This key was revoked.")), status=403)
-    if not key.public_key.verifies(statement.digest, signature):
-        raise BatchRefused(
-            Violation("signature", "wrong_signature", _("The signature does not fit the statement.")), status=403
-        )
-    return key
 
 
 def _known(device: Device, statement: Statement, content: Sequence[Reading]) -> Batch | None:

@@ -1,13 +1,16 @@
-"""Register devices and revoke their keys."""
+"""Register devices, check what they signed, revoke their keys."""
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from apps.accounts.models import Party
 from apps.assets.models import MarketArea, MeteringPoint
 from apps.ledger.services.enqueue import enqueue
+from apps.metering.exceptions import InputRefused, Violation
 from apps.metering.models import Device, DeviceKey
 from evidence.commands.kinds import RegisterDevice, RevokeDeviceKey
 from evidence.contents import contents
@@ -50,3 +53,32 @@ def revoke_key(key: DeviceKey) -> None:
 
 def end_key(key: DeviceKey) -> None:
     DeviceKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+
+
+class Said(Protocol):
+    """What a device signs: it names the device and its key."""
+
+    @property
+    def device(self) -> bytes: ...
+
+    @property
+    def key(self) -> bytes: ...
+
+    @property
+    def digest(self) -> bytes: ...
+
+
+def signing_key(said: Said, signature: bytes, field: str) -> DeviceKey:
+    """The key of the device that signed what stands in `field`. Raises `InputRefused`."""
+    found = DeviceKey.objects.select_related("device__area").filter(key_id=said.key, device__ledger_id=said.device)
+    key = found.first()
+    if key is None:
+        raise InputRefused(
+            Violation(f"{field}.key", "unknown_key", _("No such key is registered for this device.")), status=403
+        )
+    if key.revoked_at is not None:
+        raise InputRefused(Violation(f"{field}.key", "revoked_key", _("This key was revoked.")), status=403)
+    if not key.public_key.verifies(said.digest, signature):
+        message = _("The signature does not fit what was said.")
+        raise InputRefused(Violation("signature", "wrong_signature", message), status=403)
+    return key

@@ -6,22 +6,9 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
 from apps.ledger.catalogue import KIND_OF, TABLES
-from apps.web.problems import CONTENT_TYPE
+from apps.web.schema import BYTES, INTEGER, TEXT, a_list, an_object, problems
 
-BYTES = {"type": "string", "description": "unpadded base64url"}
-INTEGER = {"type": "string", "pattern": "^(0|-?[1-9][0-9]*)$"}
-TEXT = {"type": "string"}
 _ANYTHING = {"type": "object", "additionalProperties": True}
-
-
-def an_object(optional: tuple[str, ...] = (), **members: Any) -> dict[str, Any]:
-    required = [name for name in members if name not in optional]
-    return {"type": "object", "properties": members, "required": required, "additionalProperties": False}
-
-
-def a_list(of: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": of}
-
 
 _KIND = {"type": "string", "enum": list(KIND_OF)}
 _MEMBERS = {
@@ -90,18 +77,10 @@ EVENT = an_object(
 EVENTS = an_object(("next",), events=a_list(EVENT), next={"type": "string", "format": "uri"})
 PROOF = {**_ANYTHING, "description": "as the section `ledger` of an evidence bundle"}
 
-_PROBLEM = an_object(
-    type=TEXT,
-    title=TEXT,
-    status={"type": "integer"},
-    detail=TEXT,
-    errors=a_list(an_object(field=TEXT, rule=TEXT, message=TEXT)),
-)
-
 
 def answers(status: int, body: dict[str, Any], *refusals: int) -> dict[Any, Any]:
     """An answer as JSON, and the statuses that come as problem documents."""
-    return {(status, "application/json"): body, **{(each, CONTENT_TYPE): _PROBLEM for each in (*refusals, 429, 503)}}
+    return {(status, "application/json"): body, **problems(*refusals, 429, 503)}
 
 
 LEDGER = OpenApiParameter("ledger", OpenApiTypes.STR, description="a ledger of this installation, else the default one")

@@ -1,0 +1,49 @@
+"""Through a market's server, which puts the command into its outbox and knows later what the ledger said."""
+
+import httpx
+
+from evidence.canonical import encode_bytes
+from ledger_adapters.contract.errors import Code
+from meter_agent.destinations import Relay
+from meter_agent.journal import Report
+from meter_agent.senders import WriteDown
+from meter_agent.uplink import Unavailable, is_refusal, retry_after
+
+PATH = "/api/v1/daily-reports"
+
+
+class RelaySender:
+    def __init__(self, way: Relay, client: httpx.AsyncClient) -> None:
+        self.way = way
+        self.client = client
+
+    async def send(self, report: Report, write_down: WriteDown) -> Code:
+        try:
+            answer = await self.client.post(self.way.server + PATH, json={"envelope": encode_bytes(report.envelope)})
+        except httpx.HTTPError as error:
+            raise Unavailable(f"{type(error).__name__} {error}") from None
+        if is_refusal(answer) and answer.status_code == 422:
+            return _refused(answer)
+        if not answer.is_success:
+            raise Unavailable(f"answered {answer.status_code}", retry_after(answer))
+        try:
+            content = answer.json()
+            code = content["code"]
+            return Code(int(code)) if code is not None else _waiting(content["state"])
+        except (ValueError, KeyError, TypeError):
+            raise Unavailable("answered without saying what became of the report") from None
+
+    async def close(self) -> None:
+        """The client is the agent's."""
+
+
+def _waiting(state: str) -> Code:
+    raise Unavailable(f"the report is {state}", retry_after=60)
+
+
+def _refused(answer: httpx.Response) -> Code:
+    """A rule of the contract that the server has found broken before it asked the ledger."""
+    try:
+        return Code[answer.json()["errors"][0]["rule"].upper()]
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        raise Unavailable(f"answered 422 {answer.text[:200]}") from None
