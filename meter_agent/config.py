@@ -28,7 +28,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from evidence.readings import Register
-from meter_agent.configuration import ConfigurationError, configuration_path, read_stored
+from meter_agent.configuration import ConfigurationError, configuration_path, read_stored, settings_of
 from meter_agent.destinations import Destination, read_destinations
 from meter_agent.keys import KeyFileError, read_private_file
 from meter_agent.registers import MAPS, MeterMap
@@ -152,7 +152,7 @@ def read_config(path: Path, signed: Mapping[str, Any] | None = None) -> Config:
 def _stored(journal: Path) -> dict[str, Any]:
     try:
         stored = read_stored(configuration_path(journal))
-        return stored.settings if stored else {}
+        return settings_of(stored) if stored else {}
     except ConfigurationError as error:
         raise ConfigError(str(error)) from None
 

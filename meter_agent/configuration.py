@@ -6,52 +6,41 @@ algorithm, x and y (64 hex). Nothing here says what the box itself is: key, jour
 
 import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from evidence.abi import EncodingError
+from evidence.box_forms import Signed, read_signed
 from evidence.boxes import Instruction, InstructionKind, body_hash
-from evidence.canonical import CanonicalError, check_depth, decode_bytes, decode_int, encode_bytes
+from evidence.canonical import check_depth
 from evidence.keys import BadKey, PublicKey
 
 NAME = "configuration.json"
 MOST_BYTES = 1_000_000
-_NUMBERS = ("sequence", "kind", "since", "until")
+Configuration: TypeAlias = Signed[Instruction]
 
 
 class ConfigurationError(Exception):
     """A signed configuration that this box must not take, with the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    instruction: Instruction
-    signature: bytes
-    body: bytes
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The members of the body. Raises `ConfigurationError`."""
-        try:
-            text = self.body.decode()
-            check_depth(text)
-            settings = json.loads(text)
-        except ValueError as error:
-            raise ConfigurationError(f"the body is no JSON: {error}") from None
-        if not isinstance(settings, dict):
-            raise ConfigurationError("the body is no table of settings")
-        return settings
-
-    @property
-    def trusted(self) -> tuple[PublicKey, ...]:
-        """The utility's keys, of which one signs the next instruction. Raises `ConfigurationError`."""
-        return trusted_keys(self.settings.get("trusted"))
+def settings_of(configuration: Configuration) -> dict[str, Any]:
+    """The members of the body. Raises `ConfigurationError`."""
+    try:
+        text = configuration.body.decode()
+        check_depth(text)
+        settings = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"the body is no JSON: {error}") from None
+    if not isinstance(settings, dict):
+        raise ConfigurationError("the body is no table of settings")
+    return settings
 
 
-def trusted_keys(value: object) -> tuple[PublicKey, ...]:
-    """Keys as they stand in a body. Raises `ConfigurationError`."""
+def trusted_keys(settings: Mapping[str, Any]) -> tuple[PublicKey, ...]:
+    """The utility's keys, of which one signs the next instruction. Raises `ConfigurationError`."""
+    value = settings.get("trusted")
     if not isinstance(value, list) or not value:
         raise ConfigurationError("trusted: a list of keys is expected")
     keys = []
@@ -78,36 +67,9 @@ def read_stored(path: Path) -> Configuration | None:
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     try:
-        return decode_configuration(json.loads(content))
+        return read_signed(Instruction, "instruction", json.loads(content))
     except ValueError as error:
         raise ConfigurationError(f"{path} is damaged: {error}") from None
-
-
-def decode_configuration(content: object) -> Configuration:
-    """From the form in which it is sent and stored. Raises `ConfigurationError`."""
-    try:
-        if not isinstance(content, dict) or set(content) != {"instruction", "signature", "body"}:
-            raise CanonicalError("instruction, signature and body are expected")
-        members = content["instruction"]
-        if not isinstance(members, dict):
-            raise CanonicalError("the instruction is no object")
-        fields: dict[str, Any] = {
-            name: (decode_int if name in _NUMBERS else decode_bytes)(text) for name, text in members.items()
-        }
-        return Configuration(Instruction(**fields), decode_bytes(content["signature"]), decode_bytes(content["body"]))
-    except (CanonicalError, EncodingError, TypeError) as error:
-        raise ConfigurationError(f"a configuration in another form: {error}") from None
-
-
-def encode_configuration(configuration: Configuration) -> dict[str, Any]:
-    fields = asdict(configuration.instruction)
-    return {
-        "instruction": {
-            name: encode_bytes(value) if isinstance(value, bytes) else str(int(value)) for name, value in fields.items()
-        },
-        "signature": encode_bytes(configuration.signature),
-        "body": encode_bytes(configuration.body),
-    }
 
 
 def store_configuration(
@@ -123,18 +85,18 @@ def store_configuration(
     `accept` raises `ConfigError` for settings that the agent could not start with. Raises `ConfigurationError`.
     """
     stored = read_stored(path)
-    if stored and (stored.instruction, stored.body) == (configuration.instruction, configuration.body):
+    if stored and stored.said == configuration.said:
         return
-    check_configuration(configuration, stored, stored.trusted if stored else first_trusted)
-    accept(configuration.settings)
-    _replace(path, json.dumps(encode_configuration(configuration), indent=2).encode())
+    check_configuration(configuration, stored, trusted_keys(settings_of(stored)) if stored else first_trusted)
+    accept(settings_of(configuration))
+    _replace(path, json.dumps(configuration.as_json("instruction"), indent=2).encode())
 
 
 def check_configuration(
     configuration: Configuration, stored: Configuration | None, trusted: Sequence[PublicKey]
 ) -> None:
     """Everything but the settings themselves. Raises `ConfigurationError`."""
-    instruction = configuration.instruction
+    instruction, settings = configuration.said, settings_of(configuration)
     if instruction.kind != InstructionKind.CONFIGURE:
         raise ConfigurationError(f"the instruction is of kind {instruction.kind}, not a configuration")
     if len(configuration.body) > MOST_BYTES or body_hash(configuration.body) != instruction.body:
@@ -142,14 +104,14 @@ def check_configuration(
     issuer = next((key for key in trusted if key.id == instruction.issuer), None)
     if issuer is None or not issuer.verifies(instruction.digest, configuration.signature):
         raise ConfigurationError("no key that this box trusts signed it")
-    if configuration.settings.get("device") != instruction.device.hex():
+    if settings.get("device") != instruction.device.hex():
         raise ConfigurationError("the settings are another device's")
-    if stored is not None and instruction.device != stored.instruction.device:
+    if stored is not None and instruction.device != stored.said.device:
         raise ConfigurationError("it is for another device")
-    if stored is not None and instruction.sequence <= stored.instruction.sequence:
-        raise ConfigurationError(f"its sequence {instruction.sequence} is not above {stored.instruction.sequence}")
+    if stored is not None and instruction.sequence <= stored.said.sequence:
+        raise ConfigurationError(f"its sequence {instruction.sequence} is not above {stored.said.sequence}")
     # The next configuration must be possible.
-    configuration.trusted  # noqa: B018
+    trusted_keys(settings)
 
 
 def _replace(path: Path, content: bytes) -> None:
