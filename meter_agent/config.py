@@ -11,7 +11,7 @@
     send_minutes = 15                 # how often readings are sent; a multiple of slot_minutes
     bytes_per_day = 100000            # what may be sent and received, without it all that is needed
 
-    trusted = [{ algorithm = "P-256", x = "<64 hex>", y = "<64 hex>" }]  # the utility's keys: whose word counts
+    trusted = [{ algorithm = 1, x = "<64 hex>", y = "<64 hex>" }]  # the utility's keys, until a configuration is stored
 
     [[points]]
     id = "<64 hex>"
@@ -26,10 +26,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from evidence.keys import PublicKey
 from evidence.readings import Register
+from meter_agent.configuration import ConfigurationError, configuration_path, read_stored, settings_of, trusted_keys
 from meter_agent.destinations import Destination, read_destinations
 from meter_agent.keys import KeyFileError, read_private_file
 from meter_agent.registers import MAPS, MeterMap
@@ -40,14 +42,15 @@ from meter_agent.tables import (
     integer,
     number,
     path_from,
-    public_key,
     read_toml,
     text,
     zone,
 )
 
-# Tables that meter_agent/control.py reads.
+# Tables that meter_agent/control.py reads: what may be done to the box, no instruction changes.
 OF_THE_BOX = ("channel", "plants", "outputs", "update", "local_api")
+# What a signed configuration cannot say.
+LOCAL = frozenset({"key_file", "journal", *OF_THE_BOX})
 SLOT_MINUTES = (5, 6, 10, 12, 15, 20, 30, 60)
 
 
@@ -120,10 +123,11 @@ def read_key_file(path: Path) -> Path:
     return read_toml(path).take("key_file", path_from(path.parent))
 
 
-def _public_keys(value: object) -> tuple[PublicKey, ...]:
-    if not isinstance(value, list):
-        raise ValueError("must be a list of { algorithm, x, y }")
-    return tuple(public_key(each) for each in value)
+def _trusted(value: object) -> tuple[PublicKey, ...]:
+    try:
+        return trusted_keys({"trusted": value})
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
 
 
 def _send_minutes(slot_seconds: int) -> Callable[[object], int]:
@@ -136,9 +140,22 @@ def _send_minutes(slot_seconds: int) -> Callable[[object], int]:
     return read
 
 
-def read_config(path: Path) -> Config:
-    """Raises `ConfigError`."""
+def read_journal_path(path: Path) -> Path:
+    """Only the journal's place, beside which a signed configuration will lie."""
+    return read_toml(path).take("journal", path_from(path.parent))
+
+
+def read_config(path: Path, signed: Mapping[str, Any] | None = None) -> Config:
+    """The file's settings under the utility's: `signed`, or else those stored beside the journal.
+
+    Raises `ConfigError`.
+    """
     table = read_toml(path)
+    journal = table.take("journal", path_from(path.parent))
+    settings = _stored(journal) if signed is None else signed
+    table.lay_over(settings, LOCAL)
+    if "trusted" in settings:
+        table.drop("trusted")
     slot_seconds = 60 * table.take("slot_minutes", slot_minutes, 15)
     config = Config(
         device=table.take("device", bytes32),
@@ -146,18 +163,26 @@ def read_config(path: Path) -> Config:
         destinations=read_destinations(table, path.parent),
         time_zone=table.take("time_zone", zone),
         slot_seconds=slot_seconds,
-        journal=table.take("journal", path_from(path.parent)),
+        journal=journal,
         poll_seconds=table.take("poll_seconds", number(1, 60), 5.0),
         points=tuple(_point(point, path.parent) for point in table.tables("points")),
         send_seconds=table.take("send_minutes", _send_minutes(slot_seconds), slot_seconds // 60) * 60,
         journal_bytes=table.take("journal_mb", integer(2, 100_000), 64) << 20,
         bytes_per_day=table.take("bytes_per_day", integer(10_000, 10**12), 0) or None,
-        trusted=table.take("trusted", _public_keys, ()),
+        trusted=Table(settings, "").take("trusted", _trusted, ()) or table.take("trusted", _trusted, ()),
     )
     table.drop(*OF_THE_BOX)
     table.finish()
     _check_unique(config.points)
     return config
+
+
+def _stored(journal: Path) -> dict[str, Any]:
+    try:
+        stored = read_stored(configuration_path(journal))
+        return settings_of(stored) if stored else {}
+    except ConfigurationError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _point(table: Table, folder: Path) -> PointConfig:
