@@ -1,4 +1,4 @@
-"""The command line: meter-agent key | run | once | status | simulate."""
+"""The command line: meter-agent key | run | once | status | display | simulate."""
 
 import argparse
 import asyncio
@@ -11,8 +11,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from evidence.keys import Signer
+from meter_agent.box import Box
+from meter_agent.channel.orders import Ending, How
+from meter_agent.channel.store import StoreError
 from meter_agent.config import Config, read_config, read_key_file
+from meter_agent.control import Control, read_control
 from meter_agent.daemon import Agent
+from meter_agent.display import show
 from meter_agent.journal import open_journal
 from meter_agent.journal.errors import JournalError
 from meter_agent.journal.status import read_status
@@ -23,15 +29,19 @@ from meter_agent.tables import ConfigError
 log = logging.getLogger("meter_agent")
 
 DONE, NOT_DONE, UNUSABLE = 0, 1, 2
+RESTART = 75  # whoever started it starts it again: the unit of systemd, or deploy/agent/launcher.py
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done; 1 something could not be read, sent or taken; 2 settings, key or journal cannot be used."""
+    """Exit status: 0 done; 1 something could not be read, sent or taken; 2 settings, key or journal cannot be used;
+
+    75 it wants to be started again.
+    """
     options = parser().parse_args(arguments)
     set_up_logging(options.verbose)
     try:
         return int(options.command(options))
-    except (ConfigError, KeyFileError, JournalError) as error:
+    except (ConfigError, KeyFileError, JournalError, StoreError) as error:
         print(f"meter-agent: {error}", file=sys.stderr)
         return UNUSABLE
 
@@ -45,11 +55,16 @@ def parser() -> argparse.ArgumentParser:
         ("run", run, "read at the end of every slot and send, until SIGTERM or SIGINT"),
         ("once", once, "read now, store, send"),
         ("status", status, "print what waits, what was last read and acknowledged, what was refused, as JSON"),
+        ("display", display, "show on a small display how the box is doing, one page after another"),
         ("simulate", simulate, "read a whole day from simulated meters, or serve them in real time"),
     ):
         sub = commands.add_parser(name, help=text, description=text)
         sub.add_argument("--config", type=Path, required=name != "simulate", help="the agent's settings (TOML)")
         sub.set_defaults(command=command)
+        if command is display:
+            sub.add_argument("--columns", type=int, default=20, choices=range(8, 133), metavar="N", help="20")
+            sub.add_argument("--rows", type=int, default=4, choices=range(1, 51), metavar="N", help="4")
+            sub.add_argument("--once", action="store_true", help="print each page once")
     sub.add_argument("--profile", type=Path, required=True, help="the households to simulate (TOML)")
     which = sub.add_mutually_exclusive_group(required=True)
     which.add_argument("--day", type=date.fromisoformat, help="the local day to read, YYYY-MM-DD")
@@ -72,16 +87,33 @@ def key(options: argparse.Namespace) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
+    while True:
+        config = read_config(options.config)
+        control = read_control(options.config)
+        device_key = load_key(config.key_file)
+        try:
+            asyncio.run(until_stopped(work_as_box(config, control, device_key)))
+        except Ending as ending:
+            log.warning("%s, as the utility asks", ending)
+            if ending.how is How.RELOAD:
+                continue
+            return RESTART
+        return DONE
+
+
+async def work_as_box(config: Config, control: Control, device_key: Signer) -> None:
+    with open_journal(config.journal, config.device, config.journal_bytes) as journal:
+        async with Box(config, control, journal, device_key) as box:
+            log.info("reading %d points every %d minutes", len(config.points), config.slot_seconds // 60)
+            await box.run()
+
+
+def display(options: argparse.Namespace) -> int:
     config = read_config(options.config)
-    device_key = load_key(config.key_file)
-
-    async def work() -> None:
-        with open_journal(config.journal, config.device, config.journal_bytes) as journal:
-            async with Agent(config, journal, device_key) as agent:
-                log.info("reading %d points every %d minutes", len(config.points), config.slot_seconds // 60)
-                await agent.run()
-
-    asyncio.run(until_stopped(work()))
+    try:
+        show(config.journal, config.time_zone, options.columns, options.rows, once=options.once)
+    except KeyboardInterrupt:
+        log.info("stopped")
     return DONE
 
 

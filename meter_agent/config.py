@@ -123,7 +123,8 @@ def read_key_file(path: Path) -> Path:
     return read_toml(path).take("key_file", path_from(path.parent))
 
 
-def _trusted(value: object) -> tuple[PublicKey, ...]:
+def public_keys(value: object) -> tuple[PublicKey, ...]:
+    """A list of { algorithm, x, y }. Raises `ValueError`."""
     try:
         return trusted_keys({"trusted": value})
     except ConfigurationError as error:
@@ -169,7 +170,7 @@ def read_config(path: Path, signed: Mapping[str, Any] | None = None) -> Config:
         send_seconds=table.take("send_minutes", _send_minutes(slot_seconds), slot_seconds // 60) * 60,
         journal_bytes=table.take("journal_mb", integer(2, 100_000), 64) << 20,
         bytes_per_day=table.take("bytes_per_day", integer(10_000, 10**12), 0) or None,
-        trusted=Table(settings, "").take("trusted", _trusted, ()) or table.take("trusted", _trusted, ()),
+        trusted=Table(settings, "").take("trusted", public_keys, ()) or table.take("trusted", public_keys, ()),
     )
     table.drop(*OF_THE_BOX)
     table.finish()

@@ -29,7 +29,7 @@ longest_minutes = 120
 
 [update]
 folder = "/opt/meter-agent"       # with releases/ and current, see deploy/agent/launcher.py
-release_key = { algorithm = "P-256", x = "<64 hex>", y = "<64 hex>" }
+release_key = { algorithm = 1, x = "<64 hex>", y = "<64 hex>" }
 healthy_minutes = 45              # within which a new release must have read and sent
 largest_mb = 100
 ca_file = "ca.pem"                # else the certificates of the system
@@ -50,7 +50,8 @@ from meter_agent.channel.line import LONGEST_WAIT
 from meter_agent.channel.modbus import Number, Place, PowerRegister
 from meter_agent.channel.outputs import flag
 from meter_agent.channel.schedules import LARGEST, Limits
-from meter_agent.tables import ConfigError, Table, base_url, integer, number, path_from, public_key, read_toml, text
+from meter_agent.config import public_keys
+from meter_agent.tables import ConfigError, Table, base_url, integer, number, path_from, read_toml, text
 
 PAUSE_ON_A_SLOW_LINE = 900.0
 T = TypeVar("T")
@@ -208,7 +209,7 @@ def _output(table: Table) -> OutputSettings:
 def _update(table: Table, folder: Path) -> UpdateSettings:
     settings = UpdateSettings(
         folder=table.take("folder", path_from(folder)),
-        release_key=table.take("release_key", public_key),
+        release_key=table.take("release_key", lambda value: public_keys([value])[0]),
         healthy_seconds=round(60 * table.take("healthy_minutes", number(0.01, 1440), 45.0)),
         largest_bytes=table.take("largest_mb", integer(1, 10_000), 100) << 20,
         ca_file=table.take("ca_file", path_from(folder)) if "ca_file" in table else None,

@@ -55,6 +55,9 @@ class Agent:
         self.journal = journal
         self.clock = clock
         self.sleep = sleep
+        # Held while a slot is read: whoever ends the agent on purpose waits for it.
+        self.reading = asyncio.Lock()
+        self.beat: Callable[[], None] = lambda: None
         self.reader = Reader(config.points)
         self.allowance = Allowance(journal, config.bytes_per_day, clock)
         self.client = open_client(self.allowance)
@@ -114,8 +117,10 @@ class Agent:
         while True:
             # Short sleeps by the wall clock: after a suspended night the boundary is the one of now.
             boundary = slot_start(self.clock(), self.config.slot_seconds)
+            self.beat()
             if boundary != done and self.is_punctual(boundary):
-                await self.read_boundary(boundary)
+                async with self.reading:
+                    await self.read_boundary(boundary)
                 if boundary % self.config.send_seconds == 0:
                     self.wake()
                 done = boundary

@@ -8,10 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from evidence.keys import Algorithm, BadKey, PublicKey
-
 T = TypeVar("T")
-_ALGORITHMS = {"P-256": Algorithm.P256, "secp256k1": Algorithm.SECP256K1}
 _HEX_32_BYTES = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -132,18 +129,3 @@ def read_toml(path: Path) -> Table:
 
 def path_from(folder: Path) -> Callable[[object], Path]:
     return lambda value: folder / text(value)
-
-
-def public_key(value: object) -> PublicKey:
-    """{algorithm, x, y} as `meter-agent key` prints it. Raises `ValueError`."""
-    if not isinstance(value, dict) or not {"algorithm", "x", "y"} <= value.keys() <= {"algorithm", "x", "y", "id"}:
-        raise ValueError("must have algorithm, x and y")
-    algorithm = _ALGORITHMS.get(value["algorithm"]) if isinstance(value["algorithm"], str) else None
-    if algorithm is None:
-        raise ValueError(f"has an algorithm that is not one of {', '.join(_ALGORITHMS)}")
-    key = PublicKey(algorithm, bytes32(value["x"]), bytes32(value["y"]))
-    try:
-        key.check_point()
-    except BadKey as error:
-        raise ValueError(str(error)) from None
-    return key

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Protocol
 
-from evidence.boxes import AnswerState
+from evidence.box_forms import Signed
+from evidence.boxes import AnswerState, Instruction
 
 
 class Ending(Exception):
@@ -55,7 +56,10 @@ INTERRUPTED = Outcome(AnswerState.FAILED, {"code": "interrupted"})
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`digest` is the instruction's, `body` its JSON object. Instants in UTC seconds."""
+    """`digest` is the instruction's, `body` its JSON object. Instants in UTC seconds.
+
+    `signed` is the instruction as it came; beyond a restart it is gone.
+    """
 
     sequence: int
     digest: bytes
@@ -63,6 +67,7 @@ class Order:
     since: int
     until: int
     body: Mapping[str, Any]
+    signed: Signed[Instruction] | None = None
 
 
 class Handler(Protocol):

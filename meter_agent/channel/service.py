@@ -7,7 +7,7 @@ be the utility gets no answer; what the utility said and cannot be done is refus
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -43,7 +43,6 @@ class Channel:
         trusted: Iterable[PublicKey],
         store: Store,
         line: Line,
-        handlers: Mapping[InstructionKind, Handler],
         instants: Instants,
         quiet: Callable[[], AbstractAsyncContextManager[Any]],
         *,
@@ -55,7 +54,7 @@ class Channel:
         self.trusted = {each.id: each for each in trusted}
         self.store = store
         self.line = line
-        self.handlers = handlers
+        self.handlers: dict[InstructionKind, Handler] = {}
         self.instants = instants
         self.quiet = quiet
         self.wait_seconds = wait_seconds
@@ -70,10 +69,12 @@ class Channel:
 
     async def run(self) -> None:
         """For ever. Raises `Ending` when an instruction asks for it."""
-        await self.settle()
-        failures = 0
+        failures, is_settled = 0, False
         while True:
             try:
+                if not is_settled:
+                    await self.settle()
+                    is_settled = True
                 rest = await self.turn()
                 failures = 0
             except Unavailable as error:
@@ -136,7 +137,7 @@ class Channel:
         body, wrong = read_body(signed.body)
         text = json.dumps(body)
         self.store.begin(said.sequence, said.digest, said.kind, said.since, said.until, text)
-        order = Order(said.sequence, said.digest, said.kind, said.since, said.until, body)
+        order = Order(said.sequence, said.digest, said.kind, said.since, said.until, body, signed)
         try:
             outcome = await self._act(order, wrong)
         except (Refusal, Failure) as error:

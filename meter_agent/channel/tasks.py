@@ -1,15 +1,14 @@
 """Instructions that take a moment: a new configuration, reading again, a restart, a new key."""
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evidence.keys import PublicKey
 from meter_agent.channel.orders import INTERRUPTED, Ending, Failure, How, Order, Outcome, Refusal, done
+from meter_agent.configuration import ConfigurationError, read_stored, store_configuration
 from meter_agent.tables import ConfigError, Table, text
 
-# Keep the settings that came with an order, or raise `ConfigError`; see meter_agent/configuration.py.
-StoreConfiguration = Callable[[Order], None]
 Task = Callable[[Table], Awaitable[Mapping[str, Any]]]
 
 
@@ -20,28 +19,25 @@ def body_of(order: Order) -> Table:
 class Configure:
     """Settings that the utility signed. They hold at once, without losing a slot."""
 
-    def __init__(self, store: StoreConfiguration, path: Path) -> None:
-        self.store = store
+    def __init__(self, path: Path, accept: Callable[[dict[str, Any]], object], trusted: Sequence[PublicKey]) -> None:
         self.path = path
+        self.accept = accept
+        self.trusted = trusted
 
     async def act(self, order: Order) -> Outcome:
+        assert order.signed is not None  # noqa: S101 it has just come
         try:
-            self.store(order)
-        except ConfigError as error:
+            store_configuration(self.path, order.signed, self.accept, first_trusted=self.trusted)
+        except (ConfigError, ConfigurationError) as error:
             raise Refusal("settings", message=str(error)) from None
-        except OSError as error:
-            raise Failure("not_stored", message=str(error.strerror)) from None
         return done(then=How.RELOAD)
 
     async def resume(self, order: Order) -> Outcome:
-        return done() if self._stored_sequence() == order.sequence else INTERRUPTED
-
-    def _stored_sequence(self) -> int | None:
         try:
-            content = json.loads(self.path.read_text())
-            return int(content["instruction"]["sequence"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+            stored = read_stored(self.path)
+        except ConfigurationError as error:
+            raise Failure("settings", message=str(error)) from None
+        return done() if stored is not None and stored.said.sequence == order.sequence else INTERRUPTED
 
 
 class Restart:
