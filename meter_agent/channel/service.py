@@ -62,6 +62,8 @@ class Channel:
         self.heard_at: float | None = None
         self._fault = Fault(f"channel to {line.url}")
         self._strange = Fault("instructions")
+        self._posting = asyncio.Lock()
+        self._answered = asyncio.Event()
 
     def silent_seconds(self) -> float | None:
         """How long ago the head-end last answered; None when it has not since the start."""
@@ -69,6 +71,25 @@ class Channel:
 
     async def run(self) -> None:
         """For ever. Raises `Ending` when an instruction asks for it."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._poll_for_ever())
+                tasks.create_task(self._post_for_ever())
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _post_for_ever(self) -> None:
+        """What is answered while a poll is held open does not wait for its end."""
+        while True:
+            await self._answered.wait()
+            self._answered.clear()
+            try:
+                await self.post_answers()
+            except (Unavailable, StoreError) as error:
+                # The next turn tries again, and says so.
+                log.debug("an answer has to wait: %s", error)
+
+    async def _poll_for_ever(self) -> None:
         failures, is_settled = 0, False
         while True:
             try:
@@ -119,11 +140,12 @@ class Channel:
         return max(rest, self.pause_seconds, SHORTEST_PAUSE if at_once else 0)
 
     async def post_answers(self) -> None:
-        while (waiting := self.store.next_answer()) is not None:
-            sequence, body = waiting
-            how = await self.line.answer(body)
-            self.store.posted(sequence, how)
-            log.log(logging.ERROR if how.startswith("refused") else logging.INFO, "answer %d: %s", sequence, how)
+        async with self._posting:
+            while (waiting := self.store.next_answer()) is not None:
+                sequence, body = waiting
+                how = await self.line.answer(body)
+                self.store.posted(sequence, how)
+                log.log(logging.ERROR if how.startswith("refused") else logging.INFO, "answer %d: %s", sequence, how)
 
     async def take(self, value: object) -> bool:
         """Carry out one instruction. False when it is not the utility's next word to this device."""
@@ -166,6 +188,7 @@ class Channel:
             body_hash(body),
         )
         self.store.answer(order.sequence, Signed(said, self.key.sign(said.digest), body).as_json("answer"))
+        self._answered.set()
 
     def _trust(self, value: object) -> Signed[Instruction]:
         try:

@@ -366,9 +366,12 @@ def test_an_answer_that_was_not_heard_is_posted_again(connected: Channel, utilit
 def test_an_answer_that_is_refused_for_good_does_not_hold_up_the_rest(connected: Channel, utility: Utility) -> None:
     utility.instructions = [told(InstructionKind.OUTPUT, None, n) for n in (1, 2)]
     sent: list[str] = []
-    utility.take_answer = lambda body: str(sent.append(json.loads(body)["answer"]["sequence"]))  # type: ignore[method-assign]
-    utility.script = []
 
+    def keep(body: bytes) -> str:
+        sent.append(json.loads(body)["answer"]["sequence"])
+        return "stored"
+
+    utility.take_answer = keep  # type: ignore[method-assign]
     real = connected.line.answer
 
     async def refuse_the_first(body: str) -> str:
@@ -378,7 +381,7 @@ def test_an_answer_that_is_refused_for_good_does_not_hold_up_the_rest(connected:
     connected.line.answer = refuse_the_first  # type: ignore[method-assign]
     turns(connected)
     assert sent == ["1", "2"]
-    assert [each["posted"] for each in connected.store.newest(2)] == ["None", "refused: answered 409"]
+    assert [each["posted"] for each in connected.store.newest(2)] == ["stored", "refused: answered 409"]
 
 
 def test_polls_rise_while_the_clock_is_set_back(connected: Channel, clocks: Clocks, utility: Utility) -> None:
