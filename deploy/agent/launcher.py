@@ -33,14 +33,17 @@ class Launcher:
         self.child: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
-        """The exit status of the program, once it ends by itself or both are told to."""
+        """The exit status of the program once it ends by itself, 0 when both are told to end."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         while True:
             self._settle_trial_before_start()
             status = self._run_once()
-            if self.is_stopping or status != RESTART:
-                return status
+            if self.is_stopping:
+                return 0
+            if status != RESTART:
+                # As a shell does for a program that a signal has ended.
+                return status if status >= 0 else 128 - status
 
     def _settle_trial_before_start(self) -> None:
         trial = self._trial()

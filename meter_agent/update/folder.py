@@ -6,10 +6,12 @@ healthy        written by the program that has read and sent; holds its version
 outcome.json   what became of the last trial: {sequence, version, done, reason}
 """
 
+import gzip
 import json
 import os
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,7 +20,8 @@ from meter_agent.channel.orders import Failure
 from meter_agent.update.release import Version, read_version, version_text
 
 MOST_FILES = 50_000
-UNPACKED = 8  # times its size, at most
+UNPACKED = 8  # times its size, at most; small ones may be larger
+SMALL = 1 << 20
 ENTRY = PurePosixPath("meter_agent/__main__.py")
 
 
@@ -124,7 +127,7 @@ def unpack(archive: Path, target: Path) -> None:
     target.mkdir(parents=True, mode=0o755)
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            for member, place in _checked(tar, archive.stat().st_size * UNPACKED):
+            for member, place in _checked(tar, max(archive.stat().st_size * UNPACKED, SMALL)):
                 path = target / place
                 if member.isdir():
                     path.mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -137,7 +140,7 @@ def unpack(archive: Path, target: Path) -> None:
                     file.flush()
                     os.fsync(file.fileno())
                 path.chmod(0o755 if member.mode & 0o100 else 0o644)
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
         raise Failure("damaged", message=f"the archive cannot be read: {error}") from None
     except FileExistsError as error:
         raise Failure("damaged", message=f"a file stands in the archive twice: {error.filename}") from None
