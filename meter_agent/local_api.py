@@ -24,6 +24,7 @@ from evidence.boxes import text_digest
 from evidence.canonical import encode_bytes
 from evidence.keys import Signer
 from meter_agent.control import ApiSettings
+from meter_agent.faults import Fault
 from meter_agent.keys import read_private_file
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ LARGEST_TEXT = 4_096  # bytes
 MOST_CONNECTIONS = 8
 REQUEST_SECONDS = 10.0
 READ = 4_096
+RETRY_SECONDS = 60.0
 
 
 class Problem(Exception):
@@ -96,7 +98,16 @@ class LocalApi:
         self._open = 0
 
     async def run(self) -> None:
-        server = await asyncio.start_server(self._serve, self.settings.host, self.settings.port, limit=READ)
+        """For ever; while its address cannot be had, the rest of the box goes on without it."""
+        fault = Fault("local API")
+        while True:
+            try:
+                server = await asyncio.start_server(self._serve, self.settings.host, self.settings.port, limit=READ)
+                break
+            except OSError as error:
+                fault.failed(error)
+                await asyncio.sleep(RETRY_SECONDS)
+        fault.cleared()
         self.port = server.sockets[0].getsockname()[1]
         log.info("local API on %s:%d", self.settings.host, self.port)
         async with server:
