@@ -58,7 +58,7 @@ def _instant(text: str | None) -> float | None:
 
 
 def _clock(instant: float, zone: ZoneInfo) -> str:
-    return datetime.fromtimestamp(instant, zone).strftime("%d.%m. %H:%M")
+    return datetime.fromtimestamp(instant, zone).strftime("%d.%m %H:%M")
 
 
 def _moment(instant: float | None, now: float, zone: ZoneInfo) -> str:
@@ -66,7 +66,7 @@ def _moment(instant: float | None, now: float, zone: ZoneInfo) -> str:
     if instant is None:
         return "never"
     local, today = datetime.fromtimestamp(instant, zone), datetime.fromtimestamp(now, zone).date()
-    return local.strftime("%H:%M") if local.date() == today else local.strftime("%d.%m. %H:%M")
+    return local.strftime("%H:%M") if local.date() == today else local.strftime("%d.%m %H:%M")
 
 
 def look(journal: Path, now: float, zone: ZoneInfo) -> list[str]:

@@ -147,11 +147,15 @@ def say(text: str) -> None:
     print(f"launcher: {text}", file=sys.stderr, flush=True)
 
 
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(description="Starts the current release of meter-agent.")
+    top.add_argument("--folder", type=Path, required=True, help="where releases/ and current are")
+    top.add_argument("arguments", nargs="+", help="what meter-agent is called with, after --")
+    return top
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Starts the current release of meter-agent.")
-    parser.add_argument("--folder", type=Path, required=True, help="where releases/ and current are")
-    parser.add_argument("arguments", nargs="+", help="what meter-agent is called with, after --")
-    options = parser.parse_args()
+    options = parser().parse_args()
     return Launcher(options.folder, options.arguments).run()
 
 
