@@ -10,7 +10,7 @@ from evidence.canonical import encode_bytes
 from evidence.keys import Signer
 from meter_agent.channel.instants import Instants
 from meter_agent.channel.line import Line
-from meter_agent.channel.modbus import ModbusActuator, ModbusSwitch, Place, Port
+from meter_agent.channel.modbus import ModbusActuator, ModbusSwitch
 from meter_agent.channel.outputs import Output, Outputs
 from meter_agent.channel.schedules import Plant, Schedules
 from meter_agent.channel.service import Channel
@@ -114,7 +114,7 @@ class Box:
         self.plants = [
             Plant(
                 each.limits,
-                ModbusActuator(self._port(each.place), each.set_power, each.measured),
+                ModbusActuator(self.agent.reader.bus(each.place.bus), each.place.unit, each.set_power, each.measured),
                 channel.store,
                 channel.instants,
                 channel.silent_seconds,
@@ -127,7 +127,7 @@ class Box:
                 each.name,
                 each.failsafe,
                 each.longest_seconds,
-                ModbusSwitch(self._port(each.place), each.coil),
+                ModbusSwitch(self.agent.reader.bus(each.place.bus), each.place.unit, each.coil),
                 channel.instants.monotonic,
             )
             for each in self.control.outputs
@@ -138,11 +138,6 @@ class Box:
             channel.handlers[InstructionKind.OUTPUT] = Outputs(self.outputs)
         self.work += [plant.run for plant in self.plants]
         self.work += [output.run for output in self.outputs]
-
-    def _port(self, place: Place) -> Port:
-        port = Port(place)
-        self.stack.callback(port.close)
-        return port
 
     def _offer_updates(self, channel: Channel, settings: UpdateSettings) -> None:
         update = Update(settings, self.agent.allowance, channel.answer, channel.end)
@@ -179,7 +174,11 @@ class Box:
         }
 
     def _status(self) -> dict[str, Any]:
-        status: dict[str, Any] = {"release": running_release(), "journal": self.journal.status()}
+        status: dict[str, Any] = {
+            "release": running_release(),
+            "journal": self.journal.status(),
+            "inputs": {name: change.alarm for name, change in self.agent.inputs.state.items()},
+        }
         if self.channel is not None:
             status["channel"] = {
                 "silent_seconds": self.channel.silent_seconds(),

@@ -40,20 +40,22 @@ port = 8432
 token_file = "api.token"          # 0600
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from evidence.keys import PublicKey
+from meter_agent.buses import DEFAULT_PORT, BusConfig, read_buses
 from meter_agent.channel.line import LONGEST_WAIT
 from meter_agent.channel.modbus import Number, Place, PowerRegister
-from meter_agent.channel.outputs import flag
 from meter_agent.channel.schedules import LARGEST, Limits
 from meter_agent.config import public_keys
-from meter_agent.tables import ConfigError, Table, base_url, integer, number, path_from, read_toml, text
+from meter_agent.meters import one_of
+from meter_agent.tables import ConfigError, Table, base_url, flag, integer, number, path_from, read_toml, text
 
 PAUSE_ON_A_SLOW_LINE = 900.0
+Buses = Mapping[str, BusConfig]
 T = TypeVar("T")
 
 
@@ -112,12 +114,12 @@ class Control:
 def read_control(path: Path) -> Control:
     """Raises `ConfigError`."""
     table = read_toml(path)
-    folder = path.parent
+    folder, buses = path.parent, read_buses(table)
     control = Control(
         path=path,
         channel=_optional(table, "channel", _channel),
-        plants=tuple(_plant(each) for each in table.tables("plants")) if "plants" in table else (),
-        outputs=tuple(_output(each) for each in table.tables("outputs")) if "outputs" in table else (),
+        plants=tuple(_plant(each, buses) for each in table.tables("plants")) if "plants" in table else (),
+        outputs=tuple(_output(each, buses) for each in table.tables("outputs")) if "outputs" in table else (),
         update=_optional(table, "update", lambda each: _update(each, folder)),
         local_api=_optional(table, "local_api", lambda each: _local_api(each, folder)),
     )
@@ -147,15 +149,15 @@ def _channel(table: Table) -> ChannelSettings:
     return settings
 
 
-def _place(table: Table) -> Place:
-    return Place(
-        host=table.take("host", text),
-        port=table.take("port", integer(1, 65535), 502),
-        unit=table.take("unit", integer(0, 255), 1),
-    )
+def _place(table: Table, buses: Buses) -> Place:
+    if "bus" in table:
+        bus = table.take("bus", one_of(buses))
+    else:
+        bus = BusConfig(table.take("host", text), table.take("port", integer(1, 65535), DEFAULT_PORT))
+    return Place(bus, table.take("unit", integer(0, 255), 1))
 
 
-def _plant(table: Table) -> PlantSettings:
+def _plant(table: Table, buses: Buses) -> PlantSettings:
     power = integer(-LARGEST, LARGEST)
     limits = Limits(
         name=table.take("name", text),
@@ -169,7 +171,7 @@ def _plant(table: Table) -> PlantSettings:
         raise ConfigError(f"{table.key('failsafe_w')}: must lie between minimum_w and maximum_w")
     settings = PlantSettings(
         limits,
-        _place(table),
+        _place(table, buses),
         set_power=table.take("set_power", _register),
         measured=table.take("measured", _register) if "measured" in table else None,
     )
@@ -194,10 +196,10 @@ def _register(value: Any) -> PowerRegister:
     return register
 
 
-def _output(table: Table) -> OutputSettings:
+def _output(table: Table, buses: Buses) -> OutputSettings:
     settings = OutputSettings(
         name=table.take("name", text),
-        place=_place(table),
+        place=_place(table, buses),
         coil=table.take("coil", integer(0, 0xFFFF)),
         failsafe=table.take("failsafe", flag),
         longest_seconds=60 * table.take("longest_minutes", integer(1, 100_000)),

@@ -6,27 +6,33 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from evidence.keys import Signer
 from evidence.readings import Reading
-from meter_agent.config import Config, PointConfig, Role
+from meter_agent.clock import Watch, since_boot
+from meter_agent.config import Config, PointConfig
 from meter_agent.destinations import Ledger, Market, Measures
 from meter_agent.energy import PUNCTUAL_SECONDS, PointState, read_slot
 from meter_agent.faults import Fault
+from meter_agent.inputs import Change, Inputs
 from meter_agent.journal import Journal
 from meter_agent.journal.errors import JournalFull
 from meter_agent.link import Allowance, open_client
 from meter_agent.reader import Reader
-from meter_agent.registers import Direction, MeterError, RawCounter
+from meter_agent.registers import MeterError, Quantity, RawCounter
 from meter_agent.reporter import Reporter
 from meter_agent.senders import open_sender
 from meter_agent.slots import iso, slot_start
+from meter_agent.terms import Role
 from meter_agent.uplink import Sealer, Uplink
 
 log = logging.getLogger(__name__)
 
 
+# Between two questions for the time.
+ASK_SECONDS = 60
 # Readings of points that wait in memory while the journal cannot be written: a day of ten points.
 MOST_UNSTORED = 1000
 
@@ -40,6 +46,11 @@ class Stored:
     readings: list[Reading]
 
 
+def _report(change: Change) -> None:
+    words = {True: "alarm", False: "no alarm", None: "unknown"}
+    log.warning("input %s: %s since %s", change.name, words[change.alarm], iso(change.at))
+
+
 class Agent:
     """One device with its meters, journal and uplink. Made inside a running event loop."""
 
@@ -50,6 +61,7 @@ class Agent:
         key: Signer,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        steady: Callable[[], float] = since_boot,
     ) -> None:
         self.config = config
         self.journal = journal
@@ -59,6 +71,7 @@ class Agent:
         self.reading = asyncio.Lock()
         self.beat: Callable[[], None] = lambda: None
         self.reader = Reader(config.points)
+        self.inputs = Inputs(config.inputs, self.reader.bus, _report, clock)
         self.allowance = Allowance(journal, config.bytes_per_day, clock)
         self.client = open_client(self.allowance)
         sealer = Sealer(config, journal, key)
@@ -81,6 +94,7 @@ class Agent:
             if isinstance(each, Ledger)
         ]
         self.senders: list[Uplink | Reporter] = [*self.uplinks, *self.reporters]
+        self.steady = steady
         self._unstored: deque[Stored] = deque(maxlen=MOST_UNSTORED)
         self._full = Fault("the journal")
         self._faults = {
@@ -93,11 +107,16 @@ class Agent:
         if gone:
             log.error("%d batches were for destinations that are no longer configured; they are forgotten", gone)
 
+    @cached_property
+    def watch(self) -> Watch:
+        """Over the clock by which the meters are read as time goes by."""
+        return Watch(self.clock, self.steady, self.journal.last_read())
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        self.reader.close()
+        await self.reader.close()
         for reporter in self.reporters:
             await reporter.sender.close()
         await self.client.aclose()
@@ -107,6 +126,8 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.read_for_ever())
+                tasks.create_task(self.inputs.run())
+                tasks.create_task(self.ask_for_the_time())
                 for sender in self.senders:
                     tasks.create_task(sender.run())
         except ExceptionGroup as group:
@@ -118,7 +139,7 @@ class Agent:
             # Short sleeps by the wall clock: after a suspended night the boundary is the one of now.
             boundary = slot_start(self.clock(), self.config.slot_seconds)
             self.beat()
-            if boundary != done and self.is_punctual(boundary):
+            if boundary != done and self.is_punctual(boundary) and not self.watch.is_doubtful():
                 async with self.reading:
                     await self.read_boundary(boundary)
                 if boundary % self.config.send_seconds == 0:
@@ -126,6 +147,16 @@ class Agent:
                 done = boundary
             following = boundary + self.config.slot_seconds - self.clock()
             await self.sleep(min(self.config.poll_seconds, max(following, 0.01)))
+
+    async def ask_for_the_time(self) -> None:
+        """As long as the clock is in doubt, ask the markets what time it is."""
+        while True:
+            if self.watch.is_doubtful():
+                for uplink in self.uplinks:
+                    instant = await uplink.time()
+                    if instant is not None:
+                        self.watch.heard(instant)
+            await asyncio.sleep(ASK_SECONDS)
 
     def wake(self) -> None:
         for sender in self.senders:
@@ -149,7 +180,7 @@ class Agent:
         if state.read_at is not None and boundary <= state.read_at:
             log.info("%s: already read at %s", point.name, iso(state.read_at))
             return True
-        raw: dict[Role, dict[Direction, RawCounter]] = {}
+        raw: dict[Role, dict[Quantity, RawCounter]] = {}
         while True:
             for role in point.meters.keys() - raw.keys():
                 counters = await self._read_meter(point, role)
@@ -199,7 +230,7 @@ class Agent:
         for day, count in self.journal.thin(self.config.time_zone, int(self.clock())):
             log.error("the journal is full: %d readings of %s are given up, their totals stay", count, day)
 
-    async def _read_meter(self, point: PointConfig, role: Role) -> dict[Direction, RawCounter] | None:
+    async def _read_meter(self, point: PointConfig, role: Role) -> dict[Quantity, RawCounter] | None:
         fault = self._faults[point.id, role]
         try:
             counters = await self.reader.counters(point.id, role)

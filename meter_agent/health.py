@@ -9,7 +9,6 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from meter_agent.journal.status import read_status
 
 log = logging.getLogger(__name__)
 
-JUMP_SECONDS = 2.0
 LOOK_SECONDS = 5.0
 
 
@@ -37,27 +35,17 @@ def notify(*states: str) -> bool:
     return True
 
 
-@dataclass(slots=True)
 class Heartbeat:
-    """Called by the loop that reads, each time it comes round: tells the service manager, and of jumps of the clock."""
+    """Called by the loop that reads, each time it comes round."""
 
-    wall: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
-    _ready: bool = False
-    _ahead: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._ahead = self.wall() - self.monotonic()
+    def __init__(self) -> None:
+        self._is_ready = False
 
     def __call__(self) -> None:
-        if not self._ready:
-            self._ready = True
+        if not self._is_ready:
+            self._is_ready = True
             notify("READY=1")
         notify("WATCHDOG=1")
-        jump = self.wall() - self.monotonic() - self._ahead
-        if abs(jump) > JUMP_SECONDS:
-            log.warning("the clock was set %s by %.0f seconds", "forward" if jump > 0 else "back", abs(jump))
-            self._ahead += jump
 
 
 def has_worked(journal: Path, since: float) -> bool:

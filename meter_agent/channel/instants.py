@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+from meter_agent.clock import since_boot
+
 
 class Instants:
     """UTC seconds. An instruction that was taken proves that its `since` has come; from then on seconds are counted."""
@@ -11,7 +13,7 @@ class Instants:
         self,
         known: int,
         wall: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = since_boot,
     ) -> None:
         self.wall = wall
         self.monotonic = monotonic

@@ -8,22 +8,17 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from meter_agent.channel.modbus import ActuatorError, Switch
+from meter_agent.channel.modbus import Switch
 from meter_agent.channel.orders import INTERRUPTED, Failure, Order, Outcome, Refusal, done
 from meter_agent.channel.tasks import body_of
 from meter_agent.faults import Fault
-from meter_agent.tables import ConfigError, integer, text
+from meter_agent.registers import MeterError
+from meter_agent.tables import ConfigError, flag, integer, text
 
 log = logging.getLogger(__name__)
 
 TICK = 1.0
 FAREWELL = 3.0
-
-
-def flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
 
 
 @dataclass(slots=True)
@@ -49,7 +44,7 @@ class Output:
         try:
             await self.switch.set(on)
             state = await self.switch.state()
-        except ActuatorError as error:
+        except MeterError as error:
             self.until = None
             raise Failure("no_answer", message=str(error)) from None
         if state != on:
@@ -63,7 +58,7 @@ class Output:
         self.until = None
         try:
             await self.switch.set(self.failsafe)
-        except ActuatorError as error:
+        except MeterError as error:
             self.fault.failed(error)
             return
         self.is_safe = True
@@ -78,7 +73,7 @@ class Output:
         finally:
             try:
                 await asyncio.wait_for(self.switch.set(self.failsafe), FAREWELL)
-            except (ActuatorError, TimeoutError) as error:
+            except (MeterError, TimeoutError) as error:
                 log.error("output %s was not brought to its fail-safe state: %s", self.name, error or "no answer")
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meter_agent.channel.instants import Instants
-from meter_agent.channel.modbus import Actuator, ActuatorError
+from meter_agent.channel.modbus import Actuator
 from meter_agent.channel.orders import INTERRUPTED, Failure, Order, Outcome, Refusal, done
 from meter_agent.channel.store import Store
 from meter_agent.channel.tasks import body_of
 from meter_agent.faults import Fault
+from meter_agent.registers import MeterError
 from meter_agent.tables import ConfigError, Table, integer, text
 
 log = logging.getLogger(__name__)
@@ -192,7 +193,7 @@ class Plant:
             if counted - self._measured_at >= MEASURE:
                 self.measured, self._measured_at = await self.actuator.power(), counted
                 self._note(step, self.measured)
-        except ActuatorError as error:
+        except MeterError as error:
             self.fault.failed(error)
             # What it does now is not known: it is told anew, and not from where it was.
             self.measured = None
@@ -226,7 +227,7 @@ class Plant:
             self._keep()
         try:
             await asyncio.wait_for(self.actuator.set_power(self.limits.failsafe_w), FAREWELL)
-        except (ActuatorError, TimeoutError) as error:
+        except (MeterError, TimeoutError) as error:
             log.error("plant %s was not told its fail-safe value: %s", self.limits.name, error or "no answer")
 
 

@@ -52,19 +52,6 @@ def test_without_a_service_manager_nothing_is_said(monkeypatch: pytest.MonkeyPat
     assert not notify("READY=1")
 
 
-def test_jumps_of_the_clock_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    wall, counted = [1000.0], [5.0]
-    beat = Heartbeat(lambda: wall[0], lambda: counted[0])
-    for step, jump in ((5, 0), (5, 3600), (5, 0), (5, 1), (5, -3600)):
-        counted[0] += step
-        wall[0] += step + jump
-        beat()
-    assert [record.getMessage() for record in caplog.records] == [
-        "the clock was set forward by 3600 seconds",
-        "the clock was set back by 3599 seconds",
-    ]
-
-
 def test_the_heart_beats_with_the_loop_that_reads_and_stops_with_it(tmp_path: Path, journal: Journal) -> None:
     """A meter that keeps the loop from coming round keeps the heart from beating."""
     beats: list[float] = []

@@ -12,20 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evidence.boxes import AnswerState
+from meter_agent.buses import Bus, BusConfig
 from meter_agent.channel.instants import Instants
 from meter_agent.channel.modbus import (
-    ActuatorError,
     ModbusActuator,
     ModbusSwitch,
     Number,
-    Place,
-    Port,
     PowerRegister,
 )
 from meter_agent.channel.orders import INTERRUPTED, Failure, Order, Outcome, Refusal
 from meter_agent.channel.outputs import Output, Outputs
 from meter_agent.channel.schedules import Limits, Plan, Plant, Schedules, approach, wanted_power
 from meter_agent.channel.store import Store
+from meter_agent.registers import MeterError
 from tests.meter_agent.slave import Slave, running_slave
 from tests.meter_agent.utility import WALL
 
@@ -80,12 +79,12 @@ class Fake:
 
     async def set_power(self, watts: int) -> None:
         if self.is_away:
-            raise ActuatorError("away")
+            raise MeterError("away")
         self.told.append(watts)
 
     async def power(self) -> int | None:
         if self.is_away:
-            raise ActuatorError("away")
+            raise MeterError("away")
         return self.told[-1] + 7 if self.told else 0
 
 
@@ -286,11 +285,11 @@ def slave() -> Iterator[Slave]:
 )
 def test_powers_as_registers(slave: Slave, register: PowerRegister, watts: int, words: list[int]) -> None:
     async def work() -> int | None:
-        port = Port(Place("127.0.0.1", slave.port, 1))
-        actuator = ModbusActuator(port, register, register)
+        bus = Bus(BusConfig("127.0.0.1", slave.port))
+        actuator = ModbusActuator(bus, 1, register, register)
         await actuator.set_power(watts)
         measured = await actuator.power()
-        port.close()
+        bus.close()
         return measured
 
     # A count of 100 W: towards zero.
@@ -304,19 +303,19 @@ def test_a_power_that_does_not_fit_is_not_cut() -> None:
         (PowerRegister(0, Number.INT16), 32_768),
         (PowerRegister(0, Number.UINT32), 2**32),
     ):
-        with pytest.raises(ActuatorError, match="does not fit"):
+        with pytest.raises(MeterError, match="does not fit"):
             register.encode(watts)
 
 
 def with_output(slave: Slave, work: Any, *, failsafe: bool = False, counted: list[float] | None = None) -> Any:
     async def run() -> Any:
-        port = Port(Place("127.0.0.1", slave.port, 1), answer_seconds=0.5)
+        bus = Bus(BusConfig("127.0.0.1", slave.port, answer_seconds=0.5))
         times = counted or [0.0]
-        output = Output("boiler", failsafe, 600, ModbusSwitch(port, 3), lambda: times[0])
+        output = Output("boiler", failsafe, 600, ModbusSwitch(bus, 1, 3), lambda: times[0])
         try:
             return await work(output, Outputs([output]))
         finally:
-            port.close()
+            bus.close()
 
     return asyncio.run(run())
 
@@ -400,12 +399,12 @@ def test_the_failsafe_state_may_be_on_and_holds_at_the_end(slave: Slave) -> None
 
 
 def test_a_plant_that_hangs_up_or_is_not_there(slave: Slave) -> None:
-    async def work(place: Place) -> None:
-        port = Port(place, answer_seconds=0.3)
-        with pytest.raises(ActuatorError):
-            await ModbusActuator(port, PowerRegister(0, Number.INT16), None).set_power(1)
-        port.close()
+    async def work(config: BusConfig) -> None:
+        bus = Bus(config)
+        with pytest.raises(MeterError):
+            await ModbusActuator(bus, 1, PowerRegister(0, Number.INT16), None).set_power(1)
+        bus.close()
 
     slave.broken = True
-    asyncio.run(work(Place("127.0.0.1", slave.port, 1)))
-    asyncio.run(work(Place("127.0.0.1", 9, 1)))
+    asyncio.run(work(BusConfig("127.0.0.1", slave.port)))
+    asyncio.run(work(BusConfig("127.0.0.1", 9)))
