@@ -10,6 +10,7 @@ from meter_agent.keys.settings import FileKey, KeySettings, ProcessKey, read_key
 from meter_agent.keys.software import Software
 
 __all__ = [
+    "FileKey",
     "KeyFault",
     "KeyFileError",
     "KeyRefused",
