@@ -6,10 +6,12 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from evidence.keys import Signer
 from evidence.readings import Reading
+from meter_agent.clock import Watch, since_boot
 from meter_agent.config import Config, PointConfig, Role
 from meter_agent.destinations import Ledger, Market, Measures
 from meter_agent.energy import PUNCTUAL_SECONDS, PointState, read_slot
@@ -27,6 +29,8 @@ from meter_agent.uplink import Sealer, Uplink
 log = logging.getLogger(__name__)
 
 
+# Between two questions for the time.
+ASK_SECONDS = 60
 # Readings of points that wait in memory while the journal cannot be written: a day of ten points.
 MOST_UNSTORED = 1000
 
@@ -50,6 +54,7 @@ class Agent:
         key: Signer,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        steady: Callable[[], float] = since_boot,
     ) -> None:
         self.config = config
         self.journal = journal
@@ -78,6 +83,7 @@ class Agent:
             if isinstance(each, Ledger)
         ]
         self.senders: list[Uplink | Reporter] = [*self.uplinks, *self.reporters]
+        self.steady = steady
         self._unstored: deque[Stored] = deque(maxlen=MOST_UNSTORED)
         self._full = Fault("the journal")
         self._faults = {
@@ -89,6 +95,11 @@ class Agent:
         gone = journal.keep_destinations([each.destination.name for each in self.uplinks])
         if gone:
             log.error("%d batches were for destinations that are no longer configured; they are forgotten", gone)
+
+    @cached_property
+    def watch(self) -> Watch:
+        """Over the clock by which the meters are read as time goes by."""
+        return Watch(self.clock, self.steady, self.journal.last_read())
 
     async def __aenter__(self) -> Self:
         return self
@@ -104,6 +115,7 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.read_for_ever())
+                tasks.create_task(self.ask_for_the_time())
                 for sender in self.senders:
                     tasks.create_task(sender.run())
         except ExceptionGroup as group:
@@ -114,13 +126,23 @@ class Agent:
         while True:
             # Short sleeps by the wall clock: after a suspended night the boundary is the one of now.
             boundary = slot_start(self.clock(), self.config.slot_seconds)
-            if boundary != done and self.is_punctual(boundary):
+            if boundary != done and self.is_punctual(boundary) and not self.watch.is_doubtful():
                 await self.read_boundary(boundary)
                 if boundary % self.config.send_seconds == 0:
                     self.wake()
                 done = boundary
             following = boundary + self.config.slot_seconds - self.clock()
             await self.sleep(min(self.config.poll_seconds, max(following, 0.01)))
+
+    async def ask_for_the_time(self) -> None:
+        """As long as the clock is in doubt, ask the markets what time it is."""
+        while True:
+            if self.watch.is_doubtful():
+                for uplink in self.uplinks:
+                    instant = await uplink.time()
+                    if instant is not None:
+                        self.watch.heard(instant)
+            await asyncio.sleep(ASK_SECONDS)
 
     def wake(self) -> None:
         for sender in self.senders:

@@ -20,6 +20,8 @@ TICKS_PER_WH: int = 10**LARGEST_SCALE
 PUNCTUAL_SECONDS = 30
 # Two meters never agree to the last Wh. Consumption that comes out below zero is owed to the next slots, up to here.
 LARGEST_DEBT_WH = 1000
+# What was counted in a longer time is not spread over its slots: nobody could say when it was.
+LONGEST_GAP = 40 * 86_400
 
 CounterKey = tuple[Role, Direction]
 RawCounters = Mapping[Role, Mapping[Direction, RawCounter]]
@@ -182,6 +184,8 @@ def _reason_to_start_again(before: Progress, now: Progress, counters: list[Count
         return "other meters are configured than before"
     if (now.until - before.until) % step:
         return "the length of a slot has changed"
+    if now.until - before.until > LONGEST_GAP:
+        return f"not read for {(now.until - before.until) // 86_400} days"
     if any(counter.since > before.until for counter in counters):
         return "a counter started again"
     if now.reported - before.reported < -LARGEST_DEBT_WH:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from evidence.keys import Signer
 from ledger_adapters.contract.errors import Code
@@ -22,6 +23,8 @@ from meter_agent.uplink import LONGEST_PAUSE, Unavailable, pause
 log = logging.getLogger(__name__)
 
 DONE, REFUSED = "done", "refused"
+# A server that has taken a report is asked again for what the ledger said.
+ASK_AGAIN_SECONDS = 300
 # What passes: a device whose registration is on its way, a market that moves.
 PASSING = {
     Code.PREDECESSOR_MISSING,
@@ -71,7 +74,7 @@ class Reporter:
         while True:
             self._waiting.clear()
             try:
-                await self.report_all()
+                is_settled = await self.report_all()
             except Unavailable as error:
                 failures += 1
                 await asyncio.sleep(pause(failures, error.retry_after, self.shortest_pause))
@@ -80,10 +83,11 @@ class Reporter:
                 await asyncio.sleep(LONGEST_PAUSE)
             else:
                 failures = 0
-                await self._waiting.wait()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._waiting.wait(), None if is_settled else ASK_AGAIN_SECONDS)
 
     async def drain(self, attempts: int) -> bool:
-        """Report what can be (true), or until so many attempts in a row have failed (false)."""
+        """Hand in what can be (true), or until so many attempts in a row have failed (false)."""
         for failures in range(1, attempts + 1):
             try:
                 await self.report_all()
@@ -93,17 +97,22 @@ class Reporter:
                     await asyncio.sleep(pause(failures, error.retry_after, self.shortest_pause))
         return False
 
-    async def report_all(self) -> None:
-        """Sign what has become whole, and settle the fate of all reports. Raises `Unavailable`."""
+    async def report_all(self) -> bool:
+        """Sign what has become whole and send all that waits; false when a ledger's word is still to come.
+
+        Raises `Unavailable`.
+        """
         self.sign_reports()
+        is_settled = True
         for waiting in self.journal.waiting_reports(self.destination.name):
             await self._afford(len(waiting.envelope))
             try:
-                await self._send(waiting)
+                is_settled &= await self._send(waiting)
             except Unavailable as error:
                 self._fault.failed(f"{day_text(waiting.day)}: {error}")
                 raise
             self._fault.cleared()
+        return is_settled
 
     def sign_reports(self) -> None:
         """Days that are over and whole. One that lacks a slot is asked again whenever there are new readings."""
@@ -116,9 +125,11 @@ class Reporter:
                 command = report(self.destination, self.config.device, day, energy, self.key_of(day))
                 self.journal.add_report(self.destination.name, day, command.envelope.encode(), int(now))
 
-    async def _send(self, waiting: Report) -> None:
+    async def _send(self, waiting: Report) -> bool:
         name = self.destination.name
         code = await self.sender.send(waiting, lambda sent: self.journal.write_down(name, waiting.day, sent))
+        if code is None:
+            return False
         if code in PASSING:
             raise Unavailable(f"the ledger answers {code.name}", retry_after=60)
         is_done = code in (Code.APPLIED, Code.ALREADY_APPLIED)
@@ -127,6 +138,7 @@ class Reporter:
             log.info("the total of %s is on %s", day_text(waiting.day), name)
         else:
             log.error("the total of %s is refused by %s: %s", day_text(waiting.day), name, code.name)
+        return True
 
     async def _afford(self, body: int) -> None:
         while (seconds := self.allowance.pause_before(cost_of_exchange(body, "https:"))) > 0:

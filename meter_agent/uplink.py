@@ -145,6 +145,14 @@ class Uplink:
         """There are new readings."""
         self._waiting.set()
 
+    async def time(self) -> float | None:
+        """What time it is at the destination, to the second; None when it does not say."""
+        try:
+            answer = await self.client.head(self.url)
+            return parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        except (httpx.HTTPError, KeyError, ValueError):
+            return None
+
     async def run(self) -> None:
         """Send for ever."""
         failures = 0

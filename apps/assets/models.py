@@ -35,6 +35,16 @@ class MarketArea(models.Model):
     trade_days = models.PositiveSmallIntegerField(
         _("days of trade"), default=3, help_text=_("For how many days after a day its surplus can be sold.")
     )
+    substitute_days = models.PositiveSmallIntegerField(
+        _("days until substitutes"),
+        default=3,
+        db_default=3,
+        null=True,
+        blank=True,
+        help_text=_(
+            "After how many days missing readings are substituted by rule. Empty: only when somebody decides so."
+        ),
+    )
 
     class Meta:
         verbose_name = _("market area")

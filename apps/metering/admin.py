@@ -11,6 +11,7 @@ from apps.accounts.permissions import Action
 from apps.accounts.tenants import ReadOnlyAdmin, is_superuser, viewer_of
 from apps.ledger.exceptions import Refused
 from apps.ledger.messages import reason
+from apps.metering.admin_arrangements import MeasurementInline
 from apps.metering.instruction_admin import InstructionAdmin as InstructionAdmin
 from apps.metering.models import Anchor, Batch, DailyReport, Device, DeviceKey
 from apps.metering.services.devices import revoke_key
@@ -41,8 +42,8 @@ class DeviceAdmin(ReadOnlyAdmin[Device]):
     list_filter = ("ledger_state", ("area", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("owner", "area")
     search_fields = ("name", "owner__name")
-    fields = ("name", "owner", "area", "points", "last_contact", "ledger_state")
-    inlines = (DeviceKeyInline,)
+    fields = ("name", "owner", "area", "last_contact", "ledger_state")
+    inlines = (MeasurementInline, DeviceKeyInline)
 
 
 @admin.register(DeviceKey)
@@ -76,7 +77,7 @@ class BatchAdmin(ReadOnlyAdmin[Batch]):
     list_select_related = ("area", "device", "importer", "anchor")
     search_fields = ("device__name", "importer__name")
     date_hierarchy = "day"
-    fields = ("area", "signed_by", "sequence", "day", "count", "grade", "received_at", "anchor")
+    fields = ("area", "signed_by", "sequence", "day", "unit", "count", "grade", "received_at", "decision", "anchor")
 
     @admin.display(description=_("signed by"))
     def signed_by(self, batch: Batch) -> str:

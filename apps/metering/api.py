@@ -52,7 +52,11 @@ _BODY = _object(
         "items": _object(
             point=_BYTES,
             **{name: {"type": "integer"} for name in ("register", "start", "step", "quality")},
-            values={"type": "array", "items": {"type": "integer"}, "description": "Wh of consecutive slots"},
+            values={
+                "type": "array",
+                "items": {"type": "integer"},
+                "description": "Wh or varh of consecutive slots, as the statement's unit says",
+            },
         ),
     },
 )
@@ -101,7 +105,12 @@ def _no_fraction(token: str) -> NoReturn:
 
 
 class MeterBatches(APIView):
-    """POST a signed batch. 200 with `stored` or, for the same batch again, `known`; otherwise a problem document."""
+    """POST a signed batch. 200 with `stored` or, for the same batch again, `known`; otherwise a problem document.
+
+    All readings of a batch are in the unit of its statement: 1 is Wh, of the registers 1 consumption, 2 generation,
+    3 import from and 4 export to the grid; 2 is varh, of the registers 5 to 8, the quadrants of reactive energy. Only
+    consumption and generation are settled.
+    """
 
     authentication_classes = ()
     permission_classes = ()
@@ -177,7 +186,7 @@ def _readings(series: Any) -> tuple[list[Reading], list[str]]:
             raise _refuse(f"{field}.step", "range", _("The step is the length of a slot in seconds."))
         values = members["values"]
         if not isinstance(values, list) or not all(type(value) is int for value in values):
-            raise _refuse(f"{field}.values", "format", _("Values are whole numbers of Wh."))
+            raise _refuse(f"{field}.values", "format", _("Values are whole numbers of Wh or varh."))
         if len(content) + len(values) > MOST_READINGS:
             raise _refuse("series", "too_many", f"At most {MOST_READINGS} readings in a batch.")
         for offset, value in enumerate(values):

@@ -7,6 +7,35 @@ from evidence import boxes, readings
 class Register(models.IntegerChoices):
     CONSUMPTION = readings.Register.CONSUMPTION, _("consumption")
     GENERATION = readings.Register.GENERATION, _("generation")
+    GRID_IMPORT = readings.Register.GRID_IMPORT, _("import from the grid")
+    GRID_EXPORT = readings.Register.GRID_EXPORT, _("export to the grid")
+    REACTIVE_1 = readings.Register.REACTIVE_1, _("reactive energy, quadrant 1")
+    REACTIVE_2 = readings.Register.REACTIVE_2, _("reactive energy, quadrant 2")
+    REACTIVE_3 = readings.Register.REACTIVE_3, _("reactive energy, quadrant 3")
+    REACTIVE_4 = readings.Register.REACTIVE_4, _("reactive energy, quadrant 4")
+
+    @property
+    def unit(self) -> "Unit":
+        return Unit(readings.Register(self.value).unit)
+
+
+# What settlement gives to somebody. The other registers are kept and shown, and never settled.
+SETTLED = (readings.Register.CONSUMPTION, readings.Register.GENERATION)
+ACTIVE = tuple(register for register in readings.Register if register.unit == readings.Unit.WH)
+
+
+class Unit(models.IntegerChoices):
+    WH = readings.Unit.WH, "Wh"
+    VARH = readings.Unit.VARH, "varh"
+
+
+class Sign(models.IntegerChoices):
+    PLUS = 1, _("plus")
+    MINUS = -1, _("minus")
+
+
+class SubstituteRule(models.TextChoices):
+    EARLIER_DAY = "earlier_day", _("the same time of an earlier day")
 
 
 class Grade(models.IntegerChoices):

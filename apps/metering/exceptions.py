@@ -11,6 +11,22 @@ class Violation:
     message: str
 
 
+class MeasurementError(Exception):
+    """Who measures what cannot be changed so; the message says which rule it breaks."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
+class VirtualPointError(Exception):
+    """Terms that a virtual point cannot be computed from; the message says why."""
+
+
+class EvidenceError(Exception):
+    """Readings whose evidence cannot be shown; the message says why."""
+
+
 class InputRefused(Exception):
     """What came from outside cannot be accepted; nothing of it was stored."""
 

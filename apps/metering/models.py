@@ -14,10 +14,25 @@ from apps.accounts.permissions import Scope
 from apps.assets.models import MarketArea, MeteringPoint
 from apps.ledger.fields import IdField, random_id
 from apps.ledger.models import OnLedger
-from apps.metering.choices import Grade
-from apps.metering.instruction_models import Instruction as Instruction
+from apps.metering.arrangements import DayCount, Decision, Measurement, Term, VirtualPoint
+from apps.metering.choices import Grade, Unit
+from apps.metering.instruction_models import Instruction
 from evidence.keys import PublicKey
-from evidence.readings import Statement, Unit
+from evidence.readings import Statement
+
+__all__ = [
+    "Anchor",
+    "Batch",
+    "DailyReport",
+    "DayCount",
+    "Decision",
+    "Device",
+    "DeviceKey",
+    "Instruction",
+    "Measurement",
+    "Term",
+    "VirtualPoint",
+]
 
 
 class Device(OnLedger):
@@ -28,7 +43,9 @@ class Device(OnLedger):
         MarketArea, verbose_name=_("market area"), on_delete=models.PROTECT, related_name="devices"
     )
     owner = models.ForeignKey(Party, verbose_name=_("owner"), on_delete=models.PROTECT, related_name="devices")
-    points = models.ManyToManyField(MeteringPoint, verbose_name=_("metering points"), related_name="devices")
+    points = models.ManyToManyField(
+        MeteringPoint, verbose_name=_("metering points"), related_name="devices", through=Measurement
+    )
     name = models.CharField(_("name"), max_length=100)
     salt = IdField(default=random_id, editable=False)
     last_contact = models.DateTimeField(_("last contact"), null=True, editable=False)
@@ -133,11 +150,15 @@ class Batch(models.Model):
     day = models.DateField(_("day"))
     start = models.PositiveBigIntegerField()
     end = models.PositiveBigIntegerField()
+    unit = models.PositiveSmallIntegerField(_("unit"), choices=Unit.choices, db_default=Unit.WH)
     count = models.PositiveIntegerField(_("readings"))
     root = IdField()
     signature = models.BinaryField(max_length=64)
     grade = models.PositiveSmallIntegerField(_("evidence"), choices=Grade.choices)
     received_at = models.DateTimeField(_("received"), auto_now_add=True)
+    decision = models.ForeignKey(
+        Decision, verbose_name=_("decision"), null=True, on_delete=models.PROTECT, related_name="batches"
+    )
     anchor = models.ForeignKey(
         Anchor, verbose_name=_("anchor"), null=True, on_delete=models.PROTECT, related_name="batches"
     )
@@ -170,7 +191,7 @@ class Batch(models.Model):
             self.sequence,
             self.start,
             self.end,
-            Unit.WH,
+            self.unit,
             self.count,
             bytes(self.root),
         )

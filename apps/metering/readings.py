@@ -1,5 +1,10 @@
-"""The table of readings: written by `COPY`, read into arrays. Nothing here decides what is valid."""
+"""The table of readings: written by `COPY`, read into arrays. Nothing here decides what is valid.
 
+Versions that count rise from 0, and the highest stands. What a backup device read is kept in versions that fall from
+-1: it is shown and can be proven, and never stands.
+"""
+
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -36,22 +41,37 @@ _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 
 _VERSIONS = """
-SELECT point, register, slot, max(version) FROM metering_reading
+SELECT point, register, slot, max(version), min(version) FROM metering_reading
 WHERE area = %s AND bucket BETWEEN %s AND %s AND point = ANY(%s) AND slot >= %s AND slot < %s
 GROUP BY point, register, slot
 """
 
 _LATEST = """
 SELECT DISTINCT ON (point, register, slot) point, register, slot, value, quality, batch FROM metering_reading
-WHERE area = %s AND bucket BETWEEN %s AND %s AND point = ANY(%s) AND slot >= %s AND slot < %s
+WHERE area = %s AND bucket BETWEEN %s AND %s AND point = ANY(%s) AND slot >= %s AND slot < %s AND version >= 0{only}
 ORDER BY point, register, slot, version DESC
 """
+_ANCHORED = " AND batch IN (SELECT id FROM metering_batch WHERE anchor_id = ANY(%s))"
+_KNOWN = " AND batch IN (SELECT id FROM metering_batch WHERE area_id = %s AND received_at <= %s)"
 
-_LATEST_ANCHORED = """
-SELECT DISTINCT ON (point, register, slot) point, register, slot, value, quality, batch FROM metering_reading
-WHERE area = %s AND bucket BETWEEN %s AND %s AND point = ANY(%s) AND slot >= %s AND slot < %s
-    AND batch IN (SELECT id FROM metering_batch WHERE anchor_id = ANY(%s))
-ORDER BY point, register, slot, version DESC
+_COUNTS = """
+SELECT day, point, register, count(*), count(*) FILTER (WHERE quality = 2) FROM (
+    SELECT DISTINCT ON (point, register, slot) day, point, register, quality
+    FROM unnest(%s::date[], %s::bigint[], %s::bigint[]) AS days (day, start, stop)
+    JOIN metering_reading ON slot >= start AND slot < stop
+    WHERE area = %s AND bucket BETWEEN %s AND %s AND point = ANY(%s) AND slot >= %s AND slot < %s
+        AND register = ANY(%s) AND version >= 0
+    ORDER BY point, register, slot, version DESC
+) AS standing GROUP BY day, point, register
+"""
+
+_STANDING = """
+SELECT decision_id, count(*) FROM (
+    SELECT DISTINCT ON (point, register, slot) batch FROM metering_reading
+    WHERE area = %s AND bucket BETWEEN %s AND %s AND point = ANY(%s) AND slot >= %s AND slot < %s
+        AND register = ANY(%s) AND version >= 0
+    ORDER BY point, register, slot, version DESC
+) AS standing JOIN metering_batch ON metering_batch.id = batch WHERE decision_id IS NOT NULL GROUP BY decision_id
 """
 
 _OF_BATCHES = """
@@ -89,6 +109,7 @@ class Grid:
     slots: range
     value: NDArray[np.int64]
     batch: NDArray[np.int64]
+    quality: NDArray[np.int64]
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -100,16 +121,14 @@ def prepare_partitions(start: int, end: int) -> None:
     ensure_partitions(TABLE, buckets_between(start, end))
 
 
-def write(area: int, batch: int, rows: Sequence[Row]) -> None:
+def write(area: int, batch: int, rows: Sequence[Row], backup: Sequence[bool] | None = None) -> None:
     """Store readings of one batch. One that is there already stays; the new one is its next version.
 
-    The caller holds the lock of whoever may write to these points, so that versions do not collide. Raises
-    `OverflowError` for a number that its column cannot hold.
+    `backup` says of each row whether it is only to inform. The caller holds the lock of whoever may write to these
+    points, so that versions do not collide. Raises `OverflowError` for a number that its column cannot hold.
     """
     numbers = np.fromiter(chain.from_iterable(rows), np.int64, len(rows) * len(Row._fields))
     point, register, slot, value, quality = numbers.reshape(len(rows), len(Row._fields)).T
-    known = _versions(area, point, slot)
-    versions = [known.get((row.point, row.register, row.slot), -1) + 1 for row in rows] if known else 0
     slots, index = np.unique(slot, return_inverse=True)
     columns: dict[str, Ints | Sequence[int] | int] = {
         "slot": slot,
@@ -119,11 +138,26 @@ def write(area: int, batch: int, rows: Sequence[Row]) -> None:
         "point": point,
         "bucket": np.array([bucket_of(start) for start in slots.tolist()])[index],
         "register": register,
-        "version": versions,
+        "version": _next_versions(_versions(area, point, slot), rows, backup),
         "quality": quality,
     }
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         copy.write(_SIGNATURE + _binary(len(rows), columns) + _TRAILER)
+
+
+def _next_versions(
+    known: Mapping[tuple[int, int, int], tuple[int, int]], rows: Sequence[Row], backup: Sequence[bool] | None
+) -> Sequence[int] | int:
+    """Above the highest version that counts, or below the lowest of all."""
+    if not known and backup is None:
+        return 0
+    found = [known.get((row.point, row.register, row.slot), (-1, 0)) for row in rows]
+    if backup is None:
+        return [max(highest, -1) + 1 for highest, _lowest in found]
+    return [
+        min(lowest, 0) - 1 if informs else max(highest, -1) + 1
+        for (highest, lowest), informs in zip(found, backup, strict=True)
+    ]
 
 
 def _binary(count: int, columns: Mapping[str, Ints | Sequence[int] | int]) -> bytes:
@@ -140,24 +174,64 @@ def _binary(count: int, columns: Mapping[str, Ints | Sequence[int] | int]) -> by
     return records.tobytes()
 
 
-def _versions(area: int, point: Ints, slot: Ints) -> dict[tuple[int, int, int], int]:
+def _versions(area: int, point: Ints, slot: Ints) -> dict[tuple[int, int, int], tuple[int, int]]:
+    """The highest and the lowest version of each reading that is there."""
     start, end = int(slot.min()), int(slot.max()) + 1
     points = np.unique(point).tolist()
     with connection.cursor() as cursor:
         cursor.execute(_VERSIONS, [area, bucket_of(start), bucket_of(end - 1), points, start, end])
-        return {(point, register, slot): version for point, register, slot, version in cursor.fetchall()}
+        return {(point, register, slot): versions for point, register, slot, *versions in cursor.fetchall()}
 
 
 def latest(
-    area: int, points: Sequence[int], start: int, end: int, anchors: Sequence[int] | None = None
+    area: int,
+    points: Sequence[int],
+    start: int,
+    end: int,
+    anchors: Sequence[int] | None = None,
+    known_at: dt.datetime | None = None,
 ) -> list[Stored]:
     """Readings of the slots that start in [start, end), the latest version of each, by point, register and slot.
 
     With `anchors`, only what these stand for: what a settlement was made from stays the same whatever comes later.
+    With `known_at`, only what had been received by then.
     """
-    if anchors is None:
-        return [Stored(*row) for row in _rows(_LATEST, area, list(points), start, end)]
-    return [Stored(*row) for row in _rows(_LATEST_ANCHORED, area, list(points), start, end, list(anchors))]
+    only: dict[str, list[Any]] = {}
+    if anchors is not None:
+        only[_ANCHORED] = [list(anchors)]
+    if known_at is not None:
+        only[_KNOWN] = [area, known_at]
+    query = _LATEST.format(only="".join(only))
+    return [Stored(*row) for row in _rows(query, area, list(points), start, end, *chain(*only.values()))]
+
+
+class Count(NamedTuple):
+    """How many readings of a register of a point a local day has, and how many of them are substitutes."""
+
+    day: dt.date
+    point: int
+    register: int
+    present: int
+    substituted: int
+
+
+def counts(
+    area: int, days: Mapping[dt.date, tuple[int, int]], points: Sequence[int], registers: Sequence[int]
+) -> list[Count]:
+    """Counted in the database. `days` gives UTC seconds of the start and the end of each local day."""
+    if not days or not points:
+        return []
+    starts, ends = [start for start, _ in days.values()], [end for _, end in days.values()]
+    start, end = min(starts), max(ends)
+    buckets = (bucket_of(start), bucket_of(end - 1))
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNTS, [list(days), starts, ends, area, *buckets, list(points), start, end, list(registers)])
+        return [Count(*row) for row in cursor.fetchall()]
+
+
+def by_decision(area: int, points: Sequence[int], start: int, end: int, registers: Sequence[int]) -> dict[int, int]:
+    """How many of the readings that stand were put in by each decision on substitutes."""
+    return dict(_rows(_STANDING, area, list(points), start, end, list(registers)))
 
 
 def of_batches(area: int, batches: Iterable[int], start: int, end: int) -> dict[int, list[Row]]:
@@ -168,7 +242,7 @@ def of_batches(area: int, batches: Iterable[int], start: int, end: int) -> dict[
     return found
 
 
-def _rows(query: str, area: int, ids: list[int], start: int, end: int, *more: list[int]) -> list[Any]:
+def _rows(query: str, area: int, ids: list[int], start: int, end: int, *more: Any) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(query, [area, bucket_of(start), bucket_of(end - 1), ids, start, end, *more])
         rows: list[Any] = cursor.fetchall()
@@ -176,18 +250,25 @@ def _rows(query: str, area: int, ids: list[int], start: int, end: int, *more: li
 
 
 def grids(
-    area: int, points: Sequence[int], slots: range, registers: Sequence[int], anchors: Sequence[int] | None = None
+    area: int,
+    points: Sequence[int],
+    slots: range,
+    registers: Sequence[int],
+    anchors: Sequence[int] | None = None,
+    known_at: dt.datetime | None = None,
 ) -> dict[int, Grid]:
-    """The latest readings of `points` as one grid per register; `anchors` as for `latest`."""
+    """The latest readings of `points` as one grid per register; `anchors` and `known_at` as for `latest`."""
     row_of = {point: index for index, point in enumerate(points)}
     shape = (len(points), len(slots))
     found = {
-        register: Grid(list(points), slots, np.zeros(shape, np.int64), np.zeros(shape, np.int64))
-        for register in registers
+        register: Grid(list(points), slots, *(np.zeros(shape, np.int64) for _ in range(3))) for register in registers
     }
-    for point, register, slot, value, _, batch in latest(area, points, slots.start, slots.stop, anchors):
+    for point, register, slot, value, quality, batch in latest(
+        area, points, slots.start, slots.stop, anchors, known_at
+    ):
         if register in found:
             grid, column = found[register], (slot - slots.start) // slots.step
             grid.value[row_of[point], column] = value
             grid.batch[row_of[point], column] = batch
+            grid.quality[row_of[point], column] = quality
     return found

@@ -1,10 +1,23 @@
+import datetime as dt
+
 from celery import shared_task
 
 from apps.assets.models import MarketArea
+from apps.metering.completeness import count_days
 from apps.metering.services.anchors import anchor_batches
+
+# As long as a day without any reading may still be settled, and some more to look back at.
+COUNTED_DAYS = 62
 
 
 @shared_task(name="metering.anchor")
 def anchor_all() -> None:
     for area in MarketArea.objects.select_related("utility"):
         anchor_batches(area)
+
+
+@shared_task(name="metering.count")
+def count_all() -> None:
+    """Keep the counts of the last weeks at hand, so that the calendar only reads them."""
+    for area in MarketArea.objects.all():
+        count_days(area, area.today - dt.timedelta(days=COUNTED_DAYS), area.today)

@@ -11,15 +11,26 @@ from django.utils.translation import gettext as _
 
 from apps.assets.models import MeteringPoint
 from apps.metering import selectors
-from apps.metering.choices import Grade, Register
+from apps.metering.choices import SETTLED, Grade, Register
 from apps.metering.models import Batch
 from apps.metering.versions import Version
 from apps.web.components import Column, Table
-from apps.web.formatting import kwh_number, local_datetime, slot_range
+from apps.web.formatting import NBSP, kwh_number, local_datetime, slot_range
 from apps.web.pictures import LoadCurve
 from apps.web.pictures.day import LocalDay
 
-CSV_HEADER = ("start", "start_utc", "register", "wh", "version", "current", "grade", "quality", "batch_sequence")
+CSV_HEADER = (
+    "start",
+    "start_utc",
+    "register",
+    "value",
+    "unit",
+    "version",
+    "current",
+    "grade",
+    "quality",
+    "batch_sequence",
+)
 
 
 def picture_of(point: MeteringPoint, day: dt.date) -> LoadCurve | None:
@@ -38,8 +49,8 @@ def _if_known(values: Sequence[int | None]) -> tuple[int | None, ...] | None:
 
 
 def grade_table(versions: Sequence[Version]) -> Table | None:
-    """How many readings and how many Wh there are of each grade of evidence."""
-    current = [version for version in versions if version.is_current]
+    """How many settled readings and how many Wh there are of each grade of evidence."""
+    current = [version for version in versions if version.is_current and version.register in SETTLED]
     if not current:
         return None
     count: Counter[int] = Counter(version.batch.grade for version in current)
@@ -77,7 +88,7 @@ def correction_table(versions: Sequence[Version], point: MeteringPoint) -> Table
         Column(_("Time")),
         Column(_("Register")),
         Column(_("Version"), numeric=True),
-        Column(_("kWh"), numeric=True),
+        Column(_("Energy"), numeric=True),
         Column(_("Received")),
     )
     rows = tuple(
@@ -85,13 +96,18 @@ def correction_table(versions: Sequence[Version], point: MeteringPoint) -> Table
             _slot(version.slot, point),
             str(Register(version.register).label),
             str(version.version + 1),
-            kwh_number(version.value, fixed=True),
+            quantity(version),
             local_datetime(version.batch.received_at, point.area.zone),
         )
         for version in versions
         if (version.slot, version.register) in corrected
     )
     return Table(_("Readings that came more than once; the highest version counts"), columns, rows, long=True)
+
+
+def quantity(version: Version) -> str:
+    """The value in the thousandfold of its register's unit, such as 0.25 kWh."""
+    return f"{kwh_number(version.value, fixed=True)}{NBSP}k{Register(version.register).unit.label}"
 
 
 def anchored_batches(versions: Sequence[Version]) -> list[Batch]:
@@ -106,7 +122,7 @@ def _slot(slot: int, point: MeteringPoint) -> str:
 
 
 def csv_of(versions: Sequence[Version], point: MeteringPoint) -> str:
-    """The day's readings for a spreadsheet: comma, decimal Wh, local time with its offset."""
+    """The day's readings for a spreadsheet: comma, whole Wh or varh, local time with its offset."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(CSV_HEADER)
@@ -118,6 +134,7 @@ def csv_of(versions: Sequence[Version], point: MeteringPoint) -> str:
                 f"{start:%Y-%m-%dT%H:%M:%SZ}",
                 Register(version.register).name.lower(),
                 version.value,
+                Register(version.register).unit.label,
                 version.version,
                 "yes" if version.is_current else "no",
                 version.batch.grade,

@@ -11,6 +11,7 @@ from evidence.verify.document import Document
 from evidence.verify.records import Records, known
 from evidence.verify.report import Check, VerificationError
 
+SETTLED = (Register.CONSUMPTION, Register.GENERATION)
 OPERATORS = (1, 4)  # roles whose signature makes imported readings grade 2: utility, metering operator
 
 
@@ -106,6 +107,8 @@ class Readings:
             raise VerificationError(place, "the device is not registered for this metering point")
         if not batch.statement.start <= reading.id.slot < batch.statement.end:
             raise VerificationError(place, "the reading lies outside its statement")
+        if reading.id.register not in SETTLED:
+            raise VerificationError(place, "readings of this register are not settled")
         if key in self.energy:
             raise VerificationError(place, "the reading is given twice")
         if reading.value.value < 0:

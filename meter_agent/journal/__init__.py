@@ -146,6 +146,11 @@ class Journal:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
+    def last_read(self) -> int | None:
+        """The last slot boundary at which any meter was read."""
+        (at,) = self._db.execute("SELECT max(at) FROM counters").fetchone()
+        return None if at is None else int(at)
+
     def state(self, point: bytes) -> PointState:
         counters = self._db.execute(
             "SELECT role, direction, raw, scale, total, at, since FROM counters WHERE point = ?", (point,)

@@ -15,10 +15,11 @@ WriteDown = Callable[[bytes], None]
 
 
 class LedgerSender(Protocol):
-    async def send(self, report: Report, write_down: WriteDown) -> Code:
-        """Send a report, or ask for one that was sent before. Returns the ledger's word on it.
+    async def send(self, report: Report, write_down: WriteDown) -> Code | None:
+        """Send a report, or ask for one that was sent before. Returns the ledger's word on it, None where somebody has
+        taken it who will know later.
 
-        Raises `Unavailable` as long as there is none: the same report can be sent as often as it takes.
+        Raises `Unavailable`: the same report can be sent as often as it takes.
         """
 
     async def close(self) -> None: ...

@@ -17,7 +17,7 @@ class RelaySender:
         self.way = way
         self.client = client
 
-    async def send(self, report: Report, write_down: WriteDown) -> Code:
+    async def send(self, report: Report, write_down: WriteDown) -> Code | None:
         try:
             answer = await self.client.post(self.way.server + PATH, json={"envelope": encode_bytes(report.envelope)})
         except httpx.HTTPError as error:
@@ -27,18 +27,13 @@ class RelaySender:
         if not answer.is_success:
             raise Unavailable(f"answered {answer.status_code}", retry_after(answer))
         try:
-            content = answer.json()
-            code = content["code"]
-            return Code(int(code)) if code is not None else _waiting(content["state"])
+            code = answer.json()["code"]
+            return None if code is None else Code(int(code))
         except (ValueError, KeyError, TypeError):
             raise Unavailable("answered without saying what became of the report") from None
 
     async def close(self) -> None:
         """The client is the agent's."""
-
-
-def _waiting(state: str) -> Code:
-    raise Unavailable(f"the report is {state}", retry_after=60)
 
 
 def _refused(answer: httpx.Response) -> Code:

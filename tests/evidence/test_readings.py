@@ -3,8 +3,10 @@ from typing import Any
 
 import pytest
 from eth_abi.abi import encode as abi_encode
+from hypothesis import given
+from hypothesis import strategies as st
 
-from evidence import readings
+from evidence import merkle, readings
 from tests.evidence.by_hand import public, rfc_root, tagged, textbook_verifies
 from tests.vectors.read import raw, vectors
 
@@ -46,3 +48,44 @@ def test_readings_out_of_order_or_given_twice_are_refused() -> None:
     for wrong in ([second, first], [first, first]):
         with pytest.raises(ValueError, match="once each, in ascending order"):
             readings.batch_root(wrong, {point: bytes(32)})
+
+
+NUMBERS = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(
+    st.lists(
+        st.builds(
+            readings.Reading,
+            st.binary(min_size=32, max_size=32),
+            st.integers(0, 2**32 - 1),
+            st.integers(0, 2**64 - 1),
+            NUMBERS,
+            st.integers(0, 255),
+        ),
+        unique_by=lambda reading: reading.leaf_id,
+        max_size=20,
+    )
+)
+def test_leaves_made_at_once_are_those_made_one_by_one(given: list[readings.Reading]) -> None:
+    ordered = sorted(given, key=lambda reading: reading.leaf_id)
+    secrets = {reading.point: reading.point[::-1] for reading in given}
+    alone = [reading.leaf(readings.salt(secrets[reading.point], reading.leaf_id)) for reading in ordered]
+    assert readings.leaf_hashes(ordered, secrets) == [merkle.leaf_hash(leaf) for leaf in alone]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        readings.Reading(bytes(32), 1, -1, 0),
+        readings.Reading(bytes(32), 1, 2**64, 0),
+        readings.Reading(bytes(32), 2**32, 0, 0),
+        readings.Reading(bytes(32), 1, 0, 2**63),
+        readings.Reading(bytes(32), 1, 0, -(2**63) - 1),
+        readings.Reading(bytes(32), 1, 0, 0, 256),
+        readings.Reading(bytes(31), 1, 0, 0),
+    ],
+)
+def test_numbers_out_of_range_have_no_leaf(wrong: readings.Reading) -> None:
+    with pytest.raises(ValueError, match=r"out of range|32 bytes"):
+        readings.leaf_hashes([wrong], {wrong.point: bytes(32)})

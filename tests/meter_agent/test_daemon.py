@@ -37,7 +37,7 @@ def with_agent(
     async def work() -> None:
         async with Simulation(PROFILE, clock) as simulation:
             config = make_config(folder, server, house(simulation.port), shop(simulation.port))
-            async with Agent(config, journal, KEY, clock, clock.sleep) as agent:
+            async with Agent(config, journal, KEY, clock, clock.sleep, steady=clock) as agent:
                 await use(agent)
 
     asyncio.run(work())

@@ -143,11 +143,10 @@ def box(transactional_db: None, live_server: LiveServer, tmp_path: Path) -> Iter
 def test_a_box_hands_its_days_in_and_hears_when_they_are_on_the_ledger(box: tuple[Box, Device]) -> None:
     reporting, device = box
     read_days(reporting.config, reporting.journal)
-    for _ in DAYS:
-        # A box asks again later; here the ledger's worker runs in between.
-        assert not reporting.report(attempts=1)
-        drain(DEFAULT)
-    assert reporting.report(attempts=1)
+    assert reporting.report(attempts=1), "they are handed in"
+    assert [state for _, state, _ in reporting.states] == ["waiting"] * 3
+    drain(DEFAULT)
+    assert reporting.report(attempts=1), "and asked for"
     assert [state for _, state, _ in reporting.states] == ["done"] * 3
     found = {each.day: Energy(each.generated, each.imported, each.exported) for each in device.daily_reports.all()}
     assert set(found) == set(DAYS)

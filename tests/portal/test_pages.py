@@ -108,7 +108,7 @@ def test_readings_come_as_a_file(world: World) -> None:
     assert len(rows) == len(day_versions(world.alice_point, FIRST)) == 48
     assert rows[0]["start"] == "2026-06-01T00:00:00+02:00"
     assert rows[0]["start_utc"] == "2026-05-31T22:00:00Z"
-    assert sum(int(row["wh"]) for row in rows if row["register"] == "generation") == 16_000
+    assert sum(int(row["value"]) for row in rows if row["register"] == "generation") == 16_000
 
 
 def test_an_invoice_shows_its_lines_and_its_files(world: World) -> None:

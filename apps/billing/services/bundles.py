@@ -14,6 +14,7 @@ from apps.ledger.choices import LedgerState
 from apps.ledger.ledgers import get_ledger
 from apps.ledger.services.proofs import log_of
 from apps.metering import readings
+from apps.metering.choices import SETTLED
 from apps.metering.models import Anchor, Batch, Device
 from apps.metering.readings import Stored
 from apps.metering.services.anchors import leaf_of
@@ -107,7 +108,8 @@ class _Gathering:
         stored = readings.latest(self.area.pk, [self.invoice.point_id], self.start, self.end, anchors)
         by_batch: dict[int, list[Stored]] = defaultdict(list)
         for reading in stored:
-            by_batch[reading.batch].append(reading)
+            if reading.register in SETTLED:
+                by_batch[reading.batch].append(reading)
         batches = list(
             Batch.objects.filter(pk__in=by_batch).select_related("device", "importer", "anchor").order_by("pk")
         )

@@ -13,14 +13,18 @@ from apps.assets.services import reading_secret
 from apps.metering import readings
 from apps.metering.choices import Grade
 from apps.metering.exceptions import BatchRefused, Violation
-from apps.metering.models import Batch, Device
+from apps.metering.measuring import check_measured
+from apps.metering.models import Batch, Decision, Device
 from apps.metering.services.devices import signing_key
 from evidence.readings import Quality, Reading, Register, Statement, Unit, batch_root
 from market_math.slots import local_day
 
 MOST_READINGS = 10_000
-MOST_CONSUMPTION_W = 100_000_000
+# Of a large site's connection to the grid, in W or var.
+MOST_SITE_W = 100_000_000
 MOST_GENERATION_PERCENT = 150
+# What a site may give to the grid from sources that nobody registers, such as a panel on a balcony.
+MOST_UNREGISTERED_W = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,16 @@ def accept_batch(statement: Statement, signature: bytes, content: Sequence[Readi
         if known is not None:
             return Accepted(known, is_new=False)
         _check_rising(locked, statement)
+        backup = check_measured(locked, content)
         batch = store_batch(
-            statement, signature, area=device.area, day=day, grade=Grade.DEVICE_SIGNED, rows=rows, device=device
+            statement,
+            signature,
+            area=device.area,
+            day=day,
+            grade=Grade.DEVICE_SIGNED,
+            rows=rows,
+            device=device,
+            backup=backup,
         )
         Device.objects.filter(pk=device.pk).update(last_contact=timezone.now())
     return Accepted(batch, is_new=True)
@@ -91,8 +103,10 @@ def check_content(
     area: MarketArea, statement: Statement, content: Sequence[Reading], points: dict[bytes, MeteringPoint]
 ) -> dt.date:
     """Check readings against their statement and the area's grid; returns the local day that they belong to."""
-    if statement.unit != Unit.WH:
-        raise BatchRefused(Violation("statement.unit", "unknown_unit", _("Readings are in Wh (unit 1).")))
+    if statement.unit not in list(Unit):
+        raise BatchRefused(
+            Violation("statement.unit", "unknown_unit", _("Readings are in Wh (unit 1) or varh (unit 2)."))
+        )
     if statement.count != len(content) or not 0 < len(content) <= MOST_READINGS:
         raise BatchRefused(Violation("statement.count", "wrong_count", _("The number of readings differs.")))
     if statement.end > timezone.now().timestamp():
@@ -123,6 +137,10 @@ def _violations(
         found.append(Violation(f"{field}.point", "other_point", _("The device does not measure this point.")))
     elif reading.register not in list(Register):
         found.append(Violation(f"{field}.register", "unknown_register", _("There is no such register.")))
+    elif Register(reading.register).unit != statement.unit:
+        found.append(
+            Violation(f"{field}.register", "other_unit", _("This register does not count in the statement's unit."))
+        )
     elif not 0 <= reading.value <= most_energy(point, reading.register, area.slot_seconds):
         found.append(Violation(f"{field}.value", "implausible_energy", _("No such energy is possible at this point.")))
     if reading.slot % area.slot_seconds:
@@ -135,13 +153,11 @@ def _violations(
 
 
 def most_energy(point: MeteringPoint, register: int, seconds: int) -> int:
-    """The most Wh that a slot can have: generously above the plant's power, or a large site's consumption."""
-    if register == Register.GENERATION:
-        plant = getattr(point, "plant", None)
-        power = plant.power_w * MOST_GENERATION_PERCENT // 100 if plant else 0
-    else:
-        power = MOST_CONSUMPTION_W
-    return int(power * seconds // 3600)
+    """The most Wh or varh that a slot can have: generously above the plant's power, or what a large site connects."""
+    plant = getattr(point, "plant", None)
+    generated = plant.power_w * MOST_GENERATION_PERCENT // 100 if plant else 0
+    power = {Register.GENERATION: generated, Register.GRID_EXPORT: generated + MOST_UNREGISTERED_W}
+    return int(power.get(Register(register), MOST_SITE_W) * seconds // 3600)
 
 
 def secrets_of(points: Iterable[MeteringPoint], day: dt.date) -> dict[bytes, bytes]:
@@ -165,8 +181,13 @@ def store_batch(
     rows: Sequence[readings.Row],
     device: Device | None = None,
     importer_id: int | None = None,
+    decision: Decision | None = None,
+    backup: Sequence[bool] | None = None,
 ) -> Batch:
-    """Write a checked batch with its readings. Call in a transaction that holds its signer's lock."""
+    """Write a checked batch with its readings. Call in a transaction that holds its signer's lock.
+
+    `backup` says of each row whether it is only to inform.
+    """
     batch = Batch.objects.create(
         area=area,
         device=device,
@@ -177,13 +198,15 @@ def store_batch(
         day=day,
         start=statement.start,
         end=statement.end,
+        unit=statement.unit,
         count=statement.count,
         root=statement.root,
         signature=signature,
         grade=grade,
+        decision=decision,
     )
     # Another device, or an importer, may write to the same points: versions are counted one after another.
     points = MeteringPoint.objects.select_for_update(no_key=True).filter(pk__in={row.point for row in rows})
     list(points.order_by("pk").values_list("pk"))
-    readings.write(area.pk, batch.pk, rows)
+    readings.write(area.pk, batch.pk, rows, backup)
     return batch

@@ -14,10 +14,10 @@ from apps.assets.models import MarketArea, MeteringPoint
 from apps.metering import readings
 from apps.metering.choices import Grade
 from apps.metering.exceptions import BatchRefused, Violation
-from apps.metering.models import Batch
+from apps.metering.models import Batch, Decision
 from apps.metering.services.batches import check_content, secrets_of, store_batch
 from evidence.keys import SoftwareKey
-from evidence.readings import Quality, Reading, Statement, Unit, batch_root
+from evidence.readings import Quality, Reading, Register, Statement, batch_root
 from market_math.slots import local_day
 
 # Wh by slot (UTC seconds), by register.
@@ -25,7 +25,7 @@ Series = Mapping[int, Mapping[int, int]]
 
 
 def import_series(area: MarketArea, importer: Party, series: Mapping[MeteringPoint, Series]) -> int:
-    """Store energies of metering points, signed by `importer`, a batch per point and local day; returns how many.
+    """Store energies of metering points, signed by `importer`, a batch per point, local day and unit; returns how many.
 
     All or nothing: raises `BatchRefused`, naming the reading and the rule.
     """
@@ -45,14 +45,16 @@ def import_series(area: MarketArea, importer: Party, series: Mapping[MeteringPoi
 def _days(
     area: MarketArea, series: Mapping[MeteringPoint, Series]
 ) -> list[tuple[MeteringPoint, dt.date, list[Reading]]]:
-    """Readings by metering point and local day, in ascending order of their leaves."""
+    """Readings by metering point, local day and unit, in ascending order of their leaves."""
     days = []
     for point, registers in series.items():
-        by_day: dict[dt.date, list[Reading]] = defaultdict(list)
+        by_day: dict[tuple[dt.date, int], list[Reading]] = defaultdict(list)
         for register, values in sorted(registers.items()):
+            unit = Register(register).unit
             for slot, value in sorted(values.items()):
-                by_day[local_day(slot, area.zone)].append(Reading(bytes(point.ledger_id), register, slot, value))
-        days += [(point, day, content) for day, content in sorted(by_day.items())]
+                reading = Reading(bytes(point.ledger_id), register, slot, value)
+                by_day[local_day(slot, area.zone), unit].append(reading)
+        days += [(point, day, content) for (day, _unit), content in sorted(by_day.items())]
     return days
 
 
@@ -74,6 +76,7 @@ def _store(
     day: dt.date,
     content: list[Reading],
     grade: Grade,
+    decision: Decision | None = None,
 ) -> None:
     secrets = secrets_of([point], day)
     if bytes(point.ledger_id) not in secrets:
@@ -86,18 +89,27 @@ def _store(
         sequence,
         min(slots),
         max(slots) + area.slot_seconds,
-        Unit.WH,
+        Register(content[0].register).unit,
         len(content),
         batch_root(content, secrets),
     )
     check_content(area, statement, content, {bytes(point.ledger_id): point})
     rows = [readings.Row(point.pk, r.register, r.slot, r.value, r.quality) for r in content]
     store_batch(
-        statement, key.sign(statement.digest), area=area, day=day, grade=grade, rows=rows, importer_id=importer.pk
+        statement,
+        key.sign(statement.digest),
+        area=area,
+        day=day,
+        grade=grade,
+        rows=rows,
+        importer_id=importer.pk,
+        decision=decision,
     )
 
 
-def store_substitutes(area: MarketArea, decider: Party, series: Mapping[MeteringPoint, Series]) -> int:
+def store_substitutes(
+    area: MarketArea, decider: Party, series: Mapping[MeteringPoint, Series], decision: Decision | None = None
+) -> int:
     """Store substitute values that `decider` answers for; returns how many batches."""
     days = _days(area, series)
     if not days:
@@ -109,5 +121,5 @@ def store_substitutes(area: MarketArea, decider: Party, series: Mapping[Metering
         sequence = _last_sequence(decider)
         for number, (point, day, content) in enumerate(days, sequence + 1):
             marked = [Reading(r.point, r.register, r.slot, r.value, Quality.SUBSTITUTE) for r in content]
-            _store(area, decider, key, number, point, day, marked, Grade.SUBSTITUTE)
+            _store(area, decider, key, number, point, day, marked, Grade.SUBSTITUTE, decision)
     return len(days)

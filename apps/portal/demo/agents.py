@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from django.conf import settings
 
 from apps.assets.models import MarketArea, MeteringPoint
 from apps.assets.services import reading_secret
+from apps.ledger.ledgers import DEFAULT, get_ledger
 from apps.portal.demo.exceptions import DemoError
 from apps.portal.demo.files import private_folder, write_private
 from apps.portal.demo.market import box_name
 from apps.portal.demo.street import HOMES, Home
 from energymarket.supervisor.core import Child, StopOrder, Supervisor
-from evidence.keys import Algorithm, PublicKey
+from evidence.keys import Algorithm, PublicKey, SoftwareKey
 
 PROGRAM = (sys.executable, "-m", "meter_agent")
 
@@ -92,15 +93,43 @@ def write_settings(box: Box, area: MarketArea, server: str, meter_port: int) -> 
     parts = [
         f'device = "{bytes(device.ledger_id).hex()}"',
         'key_file = "key/device.pem"',
-        f'server = "{server}"',
         f'time_zone = "{area.time_zone}"',
         f"slot_minutes = {area.slot_minutes}",
         'journal = "journal.sqlite"',
+        *_destination({"name": "market", "kind": "market", "server": server}),
+        *_ledger(box, server),
     ]
     for home in box.homes:
         parts += _point(home, points[home.code], meter_port)
     write_private(box.settings, "\n".join(parts) + "\n")
     write_private(box.profile, profile(box.homes, points, area, meter_port))
+
+
+def _ledger(box: Box, server: str) -> list[str]:
+    """Totals of days go straight to a chain, with an account or identity that has no rights; to the embedded ledger
+    the market's server hands them on.
+    """
+    ledger = get_ledger(DEFAULT)
+    genesis = ledger.genesis()
+    options = {} if settings.LEDGER == "embedded" else json.loads(settings.LEDGER_OPTIONS.read_text("utf-8"))
+    about: dict[str, object] = {"name": "ledger", "kind": "ledger", "via": "relay", "server": server}
+    if settings.LEDGER == "quorum":
+        account = box.folder / "account.key"
+        if not account.exists():
+            write_private(account, SoftwareKey.generate(Algorithm.SECP256K1).secret.hex())
+        contract = ledger.wallet_domain().contract or b""
+        about = {"name": "ledger", "kind": "ledger", "via": "quorum", "url": options["RPC"][-1]}
+        about["contract"] = f"0x{contract.hex()}"
+        about |= {"chain_id": options["CHAIN_ID"], "account_file": account.name}
+    elif settings.LEDGER == "fabric":
+        about = {"name": "ledger", "kind": "ledger", "via": "fabric"}
+        names = ("ADDRESS", "CHANNEL", "CHAINCODE", "MSP_ID", "CERTIFICATE", "PRIVATE_KEY", "TLS_CA")
+        about |= {name.lower(): str(options[name]) for name in names}
+    return _destination({**about, "ledger": genesis.ledger.hex(), "market": genesis.market.hex()})
+
+
+def _destination(values: Mapping[str, object]) -> list[str]:
+    return ["", "[[destinations]]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
 
 
 def _point(home: Home, point: MeteringPoint, port: int) -> list[str]:

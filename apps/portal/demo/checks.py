@@ -28,6 +28,7 @@ from apps.ledger.choices import CommandState, LedgerState
 from apps.ledger.ledgers import get_ledger
 from apps.ledger.models import Command, Event, Stream
 from apps.ledger.services.founding import trust_anchors
+from apps.metering.choices import SETTLED
 from apps.metering.models import Device
 from apps.portal.demo.agents import Sent
 from apps.settlement.models import Settlement
@@ -42,7 +43,8 @@ from ledger_adapters.base import LedgerAdapter, LogProof
 
 _READINGS = """
 SELECT DISTINCT ON (point, register, slot) point, register, slot, value FROM metering_reading
-WHERE area = %s AND slot >= %s AND slot < %s ORDER BY point, register, slot, version DESC
+WHERE area = %s AND register IN (1, 2) AND version >= 0 AND slot >= %s AND slot < %s
+ORDER BY point, register, slot, version DESC
 """
 _ALLOCATIONS = "SELECT slot, plant, point, scheme, allocated FROM settlement_allocation WHERE settlement = %s"
 _OF_BATCH = "SELECT point, register, slot, value, quality FROM metering_reading WHERE batch = %s"
@@ -104,6 +106,7 @@ def check_day(area: MarketArea, day: dt.date, sent: Mapping[bytes, Sent], folder
     readings = _check_energy(findings, area, day)
     for device, by_agent in sent.items():
         _check_agent(findings, area.devices.get(ledger_id=device), by_agent)
+        _check_report(findings, area.devices.get(ledger_id=device), day)
     _check_documents(findings, area, day, readings, folder)
     _check_ledger(findings, area.utility.ledger)
     return findings
@@ -123,7 +126,7 @@ def _check_energy(findings: Findings, area: MarketArea, day: dt.date) -> Counter
         kept[point, register] += 1
     findings.slots = (end - start) // area.slot_seconds
     for point in area.points.select_related("plant"):
-        for register in Register if hasattr(point, "plant") else [Register.CONSUMPTION]:
+        for register in SETTLED if hasattr(point, "plant") else [Register.CONSUMPTION]:
             count = kept[point.pk, register]
             name = register.name.lower()
             findings.expect(count == findings.slots, f"{point}: {count} of {findings.slots} slots of {name}")
@@ -179,6 +182,27 @@ def _check_agent(findings: Findings, device: Device, sent: Sent) -> None:
         root = batch_root(sorted(stored, key=lambda reading: reading.leaf_id), secrets)
         same = root == bytes(batch.root) and len(rows) == batch.count
         findings.expect(same, f"{device}: batch {batch.sequence} is not stored as it was sent")
+
+
+def _check_report(findings: Findings, device: Device, day: dt.date) -> None:
+    """What the box itself reported on the ledger is what its readings come to."""
+    stands = device.daily_reports.filter(day=day).first()
+    if stands is None:
+        findings.failures.append(f"{device}: no total of {day} on the ledger")
+        return
+    midnights = [dt.datetime.combine(day + dt.timedelta(days=n), dt.time(), device.area.zone) for n in (0, 1)]
+    start, end = (int(midnight.timestamp()) for midnight in midnights)
+    points = set(device.points.values_list("pk", flat=True))
+    sums = Counter[int]()
+    for point, register, _, value in _rows(_READINGS, device.area_id, start, end):
+        if point in points:
+            sums[register] += value
+    generated, consumed = sums[Register.GENERATION], sums[Register.CONSUMPTION]
+    findings.expect(stands.generated == generated, f"{device}: {stands.generated} Wh reported, {generated} Wh read")
+    # Each register is rounded for itself.
+    own = stands.generated - stands.exported + stands.imported
+    near = abs(own - consumed) <= 2 * len(points)
+    findings.expect(near, f"{device}: {own} Wh of consumption reported, {consumed} Wh read")
 
 
 # Documents

@@ -167,7 +167,9 @@ class Clerk:
     def _needs(self, day: dt.date, points: list[MeteringPoint]) -> dict[int, int]:
         """Wh that each metering point used in slots in which the street had surplus, by its id."""
         slots = day_slots(day, self.area.zone, self.area.slot_minutes)
-        grids = readings.grids(self.area.pk, [point.pk for point in points], slots, list(Register))
+        grids = readings.grids(
+            self.area.pk, [point.pk for point in points], slots, (Register.CONSUMPTION, Register.GENERATION)
+        )
         consumption, generation = grids[Register.CONSUMPTION].value, grids[Register.GENERATION].value
         sunny = np.any(generation > consumption, axis=0)
         used = consumption[:, sunny].sum(axis=1).tolist()

@@ -158,6 +158,7 @@ def run_once(say: Callable[[str], None], day: dt.date | None) -> Findings:
             chosen = day or today(area) - ONE_DAY
             stage.replay(chosen)
             Clerk(area, supervisor.check, say).trade(chosen)
+            wait_for_ledger(supervisor.check)
             say("Checking ...")
             return check_day(area, chosen, stage.sent(area), private_folder(stage.folder / "check"))
         finally:

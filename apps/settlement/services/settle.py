@@ -16,6 +16,8 @@ from apps.ledger.choices import LedgerState
 from apps.ledger.exceptions import Refused
 from apps.ledger.services.enqueue import enqueue
 from apps.metering import readings
+from apps.metering.choices import Unit
+from apps.metering.completeness import Gate, gate_of
 from apps.metering.models import Anchor, Batch
 from apps.metering.services.substitutes import substitute_missing
 from apps.offers.choices import OfferStatus
@@ -75,19 +77,30 @@ def settle_day(area: MarketArea, day: dt.date) -> Settlement:
 def settle_due_days(area: MarketArea) -> list[Settlement]:
     """Settle every day that is past its days of trade: those never settled, and those whose readings changed since.
 
-    Readings that are missing by then are substituted; such a day is settled once the substitutes are anchored. A day
-    that cannot be settled yet is logged with the reason, and tried again the next time.
+    Readings that are missing are substituted when the area's setting says so; such a day is settled once these are
+    anchored. A day that cannot be settled yet is logged with the reason, and tried again the next time.
     """
     done = []
     for day in _due_days(area):
         try:
-            if substituted := substitute_missing(area, day):
-                logger.warning("readings_substituted", area=area.pk, day=day.isoformat(), batches=substituted)
-            else:
+            if _is_complete(area, day):
                 done.append(settle_day(area, day))
         except (SettlementError, Refused) as reason:
             logger.warning("day_not_settled", area=area.pk, day=day.isoformat(), reason=str(reason))
     return done
+
+
+def _is_complete(area: MarketArea, day: dt.date) -> bool:
+    """Whether a day can be settled now. Substitutes for what is missing are put in where they are due."""
+    gate = gate_of(area, day)
+    if gate is Gate.CLOSED:
+        raise SettlementError(_("Readings of this day are missing."))
+    if gate is Gate.DUE:
+        reason = _("missing for longer than %(days)s days") % {"days": area.substitute_days}
+        if decision := substitute_missing(area, day, reason=reason):
+            logger.warning("readings_substituted", area=area.pk, day=day.isoformat(), readings=decision.count)
+        return False
+    return True
 
 
 def _due_days(area: MarketArea) -> list[dt.date]:
@@ -99,7 +112,7 @@ def _due_days(area: MarketArea) -> list[dt.date]:
     settled, billed = (
         set(found.values_list("day", flat=True)) for found in (standing, standing.exclude(invoices=None))
     )
-    anchored = Anchor.objects.filter(area=area, ledger_state=LedgerState.CONFIRMED)
+    anchored = Anchor.objects.filter(area=area, ledger_state=LedgerState.CONFIRMED, batches__unit=Unit.WH)
     late = set(anchored.exclude(settlements__in=standing).values_list("day", flat=True))
     silent = {before - dt.timedelta(days=offset) for offset in range(1, MOST_SILENT_DAYS + 1)}
     days = measured | {day for day in silent if day > min(measured)}

@@ -12,13 +12,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.accounts.models import PartyKey
 from apps.assets.models import MarketArea, MeteringPoint
+from apps.metering.choices import ACTIVE
 from apps.metering.exceptions import BatchRefused
 from apps.metering.profiles import Problem
 from apps.metering.services.profiles import Loaded, ProfileUnit, Source, load_profile, store_profiles
-from evidence.readings import Register
 
 MOST_SHOWN = 50
-REGISTERS = {register.name.lower(): register for register in Register}
+# A profile is a power; what a file says in W is active energy.
+REGISTERS = {register.name.lower(): register for register in ACTIVE}
 COLUMNS = ("file", "point", "register", "unit")
 
 _PROFILE = re.compile(rf"(?P<file>.+)=(?P<point>.+?):(?P<register>{'|'.join(REGISTERS)})(:(?P<unit>[A-Za-z]+))?")
