@@ -1,4 +1,4 @@
-"""The command line: meter-agent key | run | once | status | simulate."""
+"""The command line: meter-agent key | enroll | run | once | status | simulate."""
 
 import argparse
 import asyncio
@@ -11,14 +11,21 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from evidence.boxes import read_code
+from meter_agent import VERSION
 from meter_agent.config import Config, read_config, read_key_file
+from meter_agent.configuration import ConfigurationError
 from meter_agent.daemon import Agent
+from meter_agent.enrolment import Enroller, EnrolmentError, listed_meters
 from meter_agent.journal import open_journal
 from meter_agent.journal.errors import JournalError
 from meter_agent.journal.status import read_status
 from meter_agent.keys import KeyFileError, load_key, load_or_create_key
+from meter_agent.link import TIMEOUT
 from meter_agent.simulator import Profile, read_profile, serve, simulate_day
-from meter_agent.tables import ConfigError
+from meter_agent.tables import ConfigError, base_url
 
 log = logging.getLogger("meter_agent")
 
@@ -31,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging(options.verbose)
     try:
         return int(options.command(options))
-    except (ConfigError, KeyFileError, JournalError) as error:
+    except (ConfigError, ConfigurationError, EnrolmentError, KeyFileError, JournalError) as error:
         print(f"meter-agent: {error}", file=sys.stderr)
         return UNUSABLE
 
@@ -42,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for name, command, text in (
         ("key", key, "print the device's public key as JSON, making the key on the first call"),
+        ("enroll", enroll, "bring the box into a market with a one-time code; go on where it was stopped"),
         ("run", run, "read at the end of every slot and send, until SIGTERM or SIGINT"),
         ("once", once, "read now, store, send"),
         ("status", status, "print what waits, what was last read and acknowledged, what was refused, as JSON"),
@@ -50,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.add_argument("--config", type=Path, required=name != "simulate", help="the agent's settings (TOML)")
         sub.set_defaults(command=command)
+        if command is enroll:
+            sub.add_argument("--server", type=address, required=True, help="the market, as https://market.example")
+            sub.add_argument("--code", type=code, help="the one-time code; asked for when it is left out")
     sub.add_argument("--profile", type=Path, required=True, help="the households to simulate (TOML)")
     which = sub.add_mutually_exclusive_group(required=True)
     which.add_argument("--day", type=date.fromisoformat, help="the local day to read, YYYY-MM-DD")
@@ -68,6 +79,35 @@ def set_up_logging(verbose: bool) -> None:
 def key(options: argparse.Namespace) -> int:
     public = load_or_create_key(read_key_file(options.config)).public_key
     print(json.dumps({"algorithm": "P-256", "x": public.x.hex(), "y": public.y.hex(), "id": public.id.hex()}))
+    return DONE
+
+
+def address(text: str) -> str:
+    try:
+        return base_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def code(text: str) -> str:
+    try:
+        return read_code(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def enroll(options: argparse.Namespace) -> int:
+    path: Path = options.config
+    typed = options.code or read_code(input("Code: "))
+    device_key = load_or_create_key(read_key_file(path))
+
+    async def work() -> None:
+        async with httpx.AsyncClient(timeout=TIMEOUT, headers={"User-Agent": f"meter-agent {VERSION}"}) as client:
+            enroller = Enroller(path, options.server, typed, device_key, lambda: listed_meters(path), client)
+            device = await enroller.run()
+        print(json.dumps({"device": device.hex(), "configuration": str(enroller.stored_at)}))
+
+    asyncio.run(until_stopped(work()))
     return DONE
 
 

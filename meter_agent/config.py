@@ -35,7 +35,7 @@ from meter_agent.registers import MAPS, MeterMap
 from meter_agent.tables import ConfigError, Table, bytes32, integer, number, path_from, read_toml, text, zone
 
 # What a signed configuration cannot say.
-LOCAL = frozenset({"key_file", "journal"})
+LOCAL = frozenset({"key_file", "journal", "meters"})
 SLOT_MINUTES = (5, 6, 10, 12, 15, 20, 30, 60)
 
 
@@ -129,6 +129,7 @@ def read_config(path: Path, signed: Mapping[str, Any] | None = None) -> Config:
     """
     table = read_toml(path)
     journal = table.take("journal", path_from(path.parent))
+    table.take("meters", list, [])  # for those who enrol the box
     table.lay_over(_stored(journal) if signed is None else signed, LOCAL)
     slot_seconds = 60 * table.take("slot_minutes", slot_minutes, 15)
     config = Config(
