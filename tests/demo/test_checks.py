@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
 from apps.assets.services import reading_secret
 from apps.billing.services.invoices import bill_area
 from apps.ledger.ledgers import DEFAULT
 from apps.ledger.services.sweep import drain
+from apps.metering.choices import SETTLED
+from apps.metering.models import DailyReport
+from apps.metering.readings import grids as grids_of
 from apps.metering.services.batches import accept_batch
 from apps.metering.services.devices import register_device
 from apps.portal.demo.agents import Sent
@@ -95,7 +99,25 @@ def test_what_an_agent_sent_is_what_is_stored(tmp_path: Path) -> None:
         sent = {bytes(device.ledger_id): Sent(key.public_key, last, waiting, refused)}
         return check_day(market.area, DAY, sent, tmp_path).failures
 
+    assert failures() == [f"Box: no total of {DAY} on the ledger"]
+    slots = day_slots(DAY, market.area.zone, market.area.slot_minutes)
+    grids = grids_of(market.area.pk, [alice.pk], slots, SETTLED)
+    consumed, generated = (int(grids[register].value.sum()) for register in SETTLED)
+    report = DailyReport.objects.create(
+        device=device,
+        day=DAY,
+        generated=generated,
+        imported=consumed,
+        exported=generated,
+        command_id=bytes(32),
+        reported_at=timezone.now(),
+    )
     assert failures() == []
+    DailyReport.objects.update(generated=generated + 1)
+    assert failures() == [f"Box: {generated + 1} Wh reported, {generated} Wh read"]
+    DailyReport.objects.update(generated=generated, imported=consumed + 3)
+    assert failures() == [f"Box: {consumed + 3} Wh of consumption reported, {consumed} Wh read"]
+    report.save()
     assert "Box: sent batches 1 to 2, stored [1]" in failures(last=2)
     assert "Box: 3 readings were not sent" in failures(waiting=3)
     assert "Box: 1 batches were refused" in failures(refused=1)
