@@ -74,10 +74,13 @@ class DeviceKey(models.Model):
     """
 
     device = models.ForeignKey(Device, verbose_name=_("device"), on_delete=models.PROTECT, related_name="keys")
-    key_id = IdField(unique=True, editable=False)
+    key_id = IdField(editable=False)
     algorithm = models.PositiveSmallIntegerField()
     x = IdField()
     y = IdField()
+    # What brought and what ended it, as the ledger told; the first key came with the device.
+    rotation_id = IdField(null=True, editable=False)
+    revocation_id = IdField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     since_day = models.DateField(_("first day"), null=True, editable=False)
     grace_until = models.DateTimeField(_("exchanged, accepted until"), null=True, editable=False)
@@ -87,9 +90,10 @@ class DeviceKey(models.Model):
         verbose_name = _("device key")
         verbose_name_plural = _("device keys")
         constraints: ClassVar = [
+            models.UniqueConstraint(fields=["key_id", "device"], name="metering_key_once"),
             models.UniqueConstraint(
                 fields=["device"], condition=Q(revoked_at=None, grace_until=None), name="metering_one_current_key"
-            )
+            ),
         ]
 
     def __str__(self) -> str:

@@ -424,8 +424,9 @@ def test_an_audit_asks_no_more_of_many_objects(world: World) -> None:
 
 
 def test_every_consumer_has_reconcilers_for_its_objects() -> None:
-    """What is confirmed by a consumer is also held against the ledger; revocation and transfer show in the device."""
-    told = {kind for consumer in consumers() for kind in consumer.confirmed} - {RevokeDeviceKey, TransferDevice}
+    """What is confirmed by a consumer is also held against the ledger; much shows in the device."""
+    shown = {RevokeDeviceKey, RotateDeviceKey, TransferDevice}
+    told = {kind for consumer in consumers() for kind in consumer.confirmed} - shown
     assert told == {kind for reconciler in reconcilers() for kind in reconciler.sent_by}
 
 

@@ -15,7 +15,7 @@ from apps.ledger.ledgers import get_ledger
 from apps.ledger.services.proofs import log_of
 from apps.metering import readings
 from apps.metering.choices import SETTLED
-from apps.metering.models import Anchor, Batch, Device
+from apps.metering.models import Anchor, Batch, Device, DeviceKey
 from apps.metering.readings import Stored
 from apps.metering.services.anchors import leaf_of
 from apps.offers.models import Purchase
@@ -52,6 +52,7 @@ class _Gathering:
         self.start = day_bounds(invoice.start, self.area.zone)[0]
         self.end = day_bounds(invoice.end, self.area.zone)[0]
         self.purchases: set[int] = set()
+        self.devices: set[int] = set()
         self.parties = {self.area.utility_id, invoice.party_id}
         self.command_ids = {_command_of(holder) for holder in (invoice, self.area.utility, invoice.party)}
         if self.plant is not None:
@@ -121,6 +122,8 @@ class _Gathering:
                 raise BillingError(f"the batch {batch} is not anchored")
             self.command_ids.add(_command_of(batch.anchor))
             self.command_ids |= {_command_of(holder) for holder in (batch.device, batch.importer) if holder}
+            if batch.device_id:
+                self.devices.add(batch.device_id)
             yield self._signed(batch, by_batch[batch.pk], content[batch.pk], occupancies, anchor_paths[batch.anchor.pk])
 
     def _signed(
@@ -173,6 +176,8 @@ class _Gathering:
     def log(self) -> bundle.Log:
         keys = PartyKey.objects.filter(party__in=self.parties, ledger_state=LedgerState.CONFIRMED)
         rotations = {_command_of(key) for key in keys}
+        for key in DeviceKey.objects.filter(device__in=self.devices):
+            rotations |= {bytes(each) for each in (key.rotation_id, key.revocation_id) if each}
         return log_of(get_ledger(self.area.utility.ledger).prove(self.command_ids | rotations))
 
 

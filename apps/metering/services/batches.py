@@ -14,7 +14,7 @@ from apps.metering import readings
 from apps.metering.choices import Grade
 from apps.metering.exceptions import BatchRefused, Violation
 from apps.metering.measuring import check_measured
-from apps.metering.models import Batch, Decision, Device
+from apps.metering.models import Batch, Decision, Device, DeviceKey
 from apps.metering.services.devices import signing_key
 from evidence.readings import Quality, Reading, Register, Statement, Unit, batch_root
 from market_math.slots import local_day
@@ -44,6 +44,7 @@ def accept_batch(statement: Statement, signature: bytes, content: Sequence[Readi
         return Accepted(known, is_new=False)
     points = {bytes(point.ledger_id): point for point in device.points.select_related("plant")}
     day = check_content(device.area, statement, content, points)
+    _check_key_time(key, day)
     secrets = secrets_of(points.values(), day)
     if any(reading.point not in secrets for reading in content):
         raise BatchRefused(Violation("series", "no_occupant", _("Nobody occupied the metering point on this day.")))
@@ -70,6 +71,16 @@ def accept_batch(statement: Statement, signature: bytes, content: Sequence[Readi
         )
         Device.objects.filter(pk=device.pk).update(last_contact=timezone.now())
     return Accepted(batch, is_new=True)
+
+
+def _check_key_time(key: DeviceKey, day: dt.date) -> None:
+    """A key that was exchanged speaks about the days before the next one's first."""
+    if key.grace_until is None:
+        return
+    following = key.device.keys.filter(pk__gt=key.pk).order_by("pk").values_list("since_day", flat=True).first()
+    if following is not None and day >= following:
+        message = _("This key was exchanged: it speaks about earlier days only.")
+        raise BatchRefused(Violation("statement.key", "outside_key_time", message), status=403)
 
 
 def _known(device: Device, statement: Statement, content: Sequence[Reading]) -> Batch | None:

@@ -12,12 +12,11 @@ from apps.accounts.models import Party, User
 from apps.accounts.services.parties import signer_of
 from apps.assets.models import MarketArea, MeteringPoint, Occupancy
 from apps.assets.services import reading_secret
-from apps.ledger.choices import LedgerState
 from apps.ledger.ledgers import get_ledger
 from apps.metering.choices import EnrolmentState, MeterRole
 from apps.metering.exceptions import EnrolmentError
 from apps.metering.models import Device, EnrolmentCode, FoundMeter
-from apps.metering.services.devices import end_key, register_device, revoke_key
+from apps.metering.services.devices import register_device, revoke_all
 from apps.metering.services.instructions import instruct
 from evidence.boxes import InstructionKind, code_id, new_code
 
@@ -205,11 +204,7 @@ def undo(enrolment: EnrolmentCode, by: User) -> None:
     if locked.state == EnrolmentState.UNDONE:
         return
     if locked.device is not None:
-        for key in locked.device.keys.filter(revoked_at=None).select_related("device__owner"):
-            if locked.device.ledger_state == LedgerState.REJECTED:
-                end_key(key)  # the ledger has never heard of it
-            else:
-                revoke_key(key)
+        revoke_all(locked.device)
         _free_points(locked.device)
     locked.state, locked.undone_at, locked.undone_by = EnrolmentState.UNDONE, timezone.now(), by
     locked.sealed_code = None
