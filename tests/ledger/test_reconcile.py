@@ -32,7 +32,13 @@ from apps.offers.models import Declaration, Offer, Purchase
 from apps.offers.services import buy
 from apps.settlement.models import Settlement
 from evidence import commands
-from evidence.commands.kinds import ChangeParticipantState, RevokeDeviceKey, TransferDevice, TransferPlant
+from evidence.commands.kinds import (
+    ChangeParticipantState,
+    RevokeDeviceKey,
+    RotateDeviceKey,
+    TransferDevice,
+    TransferPlant,
+)
 from evidence.keys import SoftwareKey
 from evidence.state import state_root
 from ledger_adapters.contract import Code, records
