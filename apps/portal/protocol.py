@@ -40,14 +40,8 @@ def _fonts() -> typst.Fonts:
 def _view(enrolment: EnrolmentCode, meters: Sequence[FoundMeter]) -> dict[str, Any]:
     used = [meter for meter in meters if meter.role != MeterRole.NONE]
     rows = [
-        (
-            meter_label(meter),
-            measures(meter),
-            point_text(meter),
-            energy_text(meter) or EN_DASH,
-            read_text(meter, enrolment),
-        )
-        for meter in used
+        [meter_label(each), measures(each), point_text(each), energy_text(each) or EN_DASH, read_text(each, enrolment)]
+        for each in used
     ]
     return {
         "lang": active_language(),

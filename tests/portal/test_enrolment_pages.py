@@ -11,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import translation
 
 from apps.accounts.choices import MemberRole
 from apps.ledger.ledgers import DEFAULT
@@ -18,6 +19,7 @@ from apps.ledger.services.sweep import drain
 from apps.metering.choices import EnrolmentState
 from apps.metering.models import Device, EnrolmentCode
 from apps.metering.services import enrolment as services
+from apps.portal.protocol import _view
 from tests.conftest import signed_in
 from tests.factories import MembershipFactory, UserFactory
 from tests.metering.enrolling import Box, Market, make_enrolment
@@ -128,7 +130,7 @@ def test_a_page_that_waits_notices_what_happens(market: Market, client: Client) 
 def test_what_is_wrong_stands_beside_its_field(market: Market, client: Client) -> None:
     Box(market.code).told()
     client.post(url(market, "enrolment_meters"), fields(market, "generation", "grid"))
-    roof, grid = market.row.meters.all()
+    roof = market.row.meters.all()[0]
     response = client.post(url(market, "enrolment_plant"), {f"meter_{roof.pk}": "nowhere"})
     assert "There is no metering point with this number in Area." in response.content.decode()
     response = client.post(url(market, "enrolment_plant"), {f"meter_{roof.pk}": "bob-1"})
@@ -224,10 +226,6 @@ def test_lists_and_steps_cost_the_same_queries_however_long_they_are(market: Mar
 
 @pytest.mark.parametrize(("language", "title"), [("de", "Anmeldung der Messbox"), ("es", "Alta de la caja de medida")])
 def test_the_protocol_is_written_in_the_readers_language(market: Market, language: str, title: str) -> None:
-    from django.utils import translation
-
-    from apps.portal.protocol import _view
-
     box = Box(market.code)
     box.told()
     market.assign()

@@ -14,6 +14,8 @@ from apps.billing.models import DocumentKind, Invoice
 from apps.billing.services.invoices import bill_area
 from apps.ledger.ledgers import DEFAULT
 from apps.ledger.services.sweep import drain
+from apps.metering.models import EnrolmentCode
+from apps.metering.services.enrolment import make_code
 from apps.offers import services as offers
 from apps.offers.models import Declaration, Offer, Purchase
 from apps.settlement.services.settle import settle_day
@@ -38,6 +40,7 @@ class World:
     purchase: Purchase  # bob's, of the first day
     invoice: Invoice  # bob's
     asked: Membership  # whether a friend may act for alice's household
+    enrolment: EnrolmentCode  # of a new box, made by the clerk; nobody has used it
     elsewhere: MeteringPoint  # the outsider's
     elsewhere_plant: Plant
     clients: dict[str, Client] = field(default_factory=dict)
@@ -84,7 +87,8 @@ def make_world() -> World:
         declaration=declaration, energy_wh=1_000, price_micro=PRICE, open_until=timezone.now() + dt.timedelta(days=1)
     )
     invoice = Invoice.objects.get(kind=DocumentKind.INVOICE, party=market.party("bob"))
-    return World(market, users, offer, draft, purchase, invoice, asked, elsewhere, plant)
+    enrolment = make_code(area=market.area, name="new box", by=users["clerk"])
+    return World(market, users, offer, draft, purchase, invoice, asked, enrolment, elsewhere, plant)
 
 
 def _declared(market: Market, day: dt.date) -> Declaration:

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from apps.accounts.models import User
 from apps.accounts.permissions import Action, Viewer
+from apps.assets.models import MeteringPoint
 from apps.ledger.exceptions import Refused
 from apps.ledger.messages import reason
 from apps.metering.choices import EnrolmentState, MeterRole
@@ -117,10 +118,9 @@ def _points(request: HttpRequest, enrolment: EnrolmentCode, role: MeterRole, ste
     found = _meters(enrolment)
     these = [meter for meter in found if meter.role == role]
     planned = list(enrolment.planned.select_related("plant").order_by("code"))
-    proposed = (
-        [p for p in planned if hasattr(p, "plant")] if role == MeterRole.GENERATION else _grid_first(found, planned)
-    )
-    kind = PlantsForm if role == MeterRole.GENERATION else PointsForm
+    proposed, kind = _grid_first(found, planned), PointsForm
+    if role == MeterRole.GENERATION:
+        proposed, kind = [each for each in planned if hasattr(each, "plant")], PlantsForm
     may_change = enrolment.state in services.ASSIGNABLE
     form = kind(request.POST or None, enrolment=enrolment, meters=these, planned=proposed) if may_change else None
     if request.method == "POST" and form is not None and form.is_valid():
@@ -137,7 +137,7 @@ def _points(request: HttpRequest, enrolment: EnrolmentCode, role: MeterRole, ste
     return _step(request, enrolment, step, context, found)
 
 
-def _grid_first(found: list[FoundMeter], planned: list[Any]) -> list[Any]:
+def _grid_first(found: list[FoundMeter], planned: list[MeteringPoint]) -> list[MeteringPoint]:
     """Where a plant was chosen, its connection to the grid is meant as a rule."""
     chosen = [meter.point for meter in found if meter.role == MeterRole.GENERATION and meter.point]
     return [*chosen, *(each for each in planned if each not in chosen)]
