@@ -224,7 +224,7 @@ def test_lists_and_steps_cost_the_same_queries_however_long_they_are(market: Mar
     assert [queries(client, address) for address in ["/enrolments/", *addresses]] == before
 
 
-@pytest.mark.parametrize(("language", "title"), [("de", "Anmeldung der Messbox"), ("es", "Alta de la caja de medida")])
+@pytest.mark.parametrize(("language", "title"), [("de", "Anmeldung der Messbox"), ("es", "Alta del equipo de medida")])
 def test_the_protocol_is_written_in_the_readers_language(market: Market, language: str, title: str) -> None:
     box = Box(market.code)
     box.told()
