@@ -160,9 +160,7 @@ class Enroller:
             return "the settings are stored; the meters are read, and the installer compares what they show"
         if told.state == "live":
             return "the installer has confirmed the readings: the box is live"
-        return (
-            f"{self.server} knows this box and its {len(self._found)} meters; the installer now says what they measure"
-        )
+        return f"{self.server} knows this box and its {len(self._found)} meters: the installer says what they measure"
 
     async def _body(self) -> bytes:
         now = self.clock()
@@ -243,7 +241,8 @@ async def listed_meters(path: Path) -> list[FoundMeter]:
             shown = await _test(reader, config.points[0].id, Role.GRID)
         finally:
             reader.close()
-        found.append(FoundMeter(settings, shown["error"], energy=shown["energy"]))
+        kind = settings.get("map") or settings.get("gateway") or ""
+        found.append(FoundMeter(settings, shown["error"] or str(kind), energy=shown["energy"]))
     return found
 
 

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.custody import open_secret
@@ -147,4 +148,4 @@ class FoundMeter(models.Model):
         """The line and unit, in the words of the box's settings."""
         found: dict[str, Any] = self.settings
         line = found.get("bus") or found.get("gateway") or f"{found.get('host', '?')}:{found.get('port', '')}"
-        return f"{line} · {found['unit']}" if "unit" in found else str(line)
+        return _now("%(line)s, unit %(unit)s") % {"line": line, "unit": found["unit"]} if "unit" in found else str(line)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.choices import MemberRole
@@ -14,8 +15,12 @@ from apps.accounts.permissions import Action, Viewer, in_force
 from apps.assets.models import MarketArea, MeteringPoint
 from apps.metering.choices import MeterRole
 from apps.metering.models import EnrolmentCode, FoundMeter
+from apps.web.formatting import kwh
 
 MOST_POINTS = 64
+# A choice of its own: that a meter measures nothing has to be said.
+NOTHING = "none"
+QUANTITIES: dict[str, str | Promise] = {"import": _("import"), "export": _("export")}
 
 
 class NewBoxForm(forms.Form):
@@ -81,18 +86,20 @@ class RolesForm(forms.Form):
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, meters: Sequence[FoundMeter]) -> None:
         super().__init__(data)
+        is_chosen = any(meter.role for meter in meters)
         for meter in meters:
             self.fields[f"meter_{meter.pk}"] = forms.ChoiceField(
                 label=meter_label(meter),
-                choices=MeterRole.choices,
-                initial=meter.role,
-                required=False,
+                help_text=energy_text(meter),
+                choices=[(role or NOTHING, label) for role, label in MeterRole.choices],
+                initial=meter.role or (NOTHING if is_chosen else None),
                 widget=forms.RadioSelect,
             )
 
     @property
     def roles(self) -> dict[int, str]:
-        return {int(name.removeprefix("meter_")): role for name, role in self.cleaned_data.items()}
+        chosen = {int(name.removeprefix("meter_")): role for name, role in self.cleaned_data.items()}
+        return {pk: MeterRole.NONE if role == NOTHING else role for pk, role in chosen.items()}
 
 
 class PointsForm(forms.Form):
@@ -142,6 +149,12 @@ class PlantsForm(PointsForm):
                 message = _("No plant is registered at this metering point. The utility has to do that first.")
                 self.add_error(f"meter_{pk}", ValidationError(message))
         return cleaned
+
+
+def energy_text(meter: FoundMeter) -> str:
+    """What its active counters show."""
+    shown = [f"{word} {kwh(meter.energy[name])}" for name, word in QUANTITIES.items() if name in meter.energy]
+    return ", ".join(shown)
 
 
 def meter_label(meter: FoundMeter) -> str:

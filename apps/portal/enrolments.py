@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from django.urls import reverse
 from django.utils.functional import Promise
@@ -11,10 +12,10 @@ from django.utils.translation import gettext_lazy
 from apps.accounts.permissions import Action, Viewer
 from apps.metering.choices import EnrolmentState, MeterRole
 from apps.metering.models import EnrolmentCode, FoundMeter, Measurement
-from apps.portal.enrolment_forms import meter_label
+from apps.portal.enrolment_forms import energy_text, meter_label
 from apps.portal.links import link
 from apps.web.components import Column, Table
-from apps.web.formatting import EN_DASH, kwh, local_datetime
+from apps.web.formatting import EN_DASH, decimal_text, local_datetime
 
 STEPS: tuple[tuple[str, str | Promise], ...] = (
     ("enrolment", gettext_lazy("Code")),
@@ -39,10 +40,6 @@ _OPEN_STEPS = {
     EnrolmentState.WAITING: 4,
     EnrolmentState.CONFIGURED: 5,
     EnrolmentState.LIVE: 6,
-}
-QUANTITIES: dict[str, str | Promise] = {
-    "import": gettext_lazy("import"),
-    "export": gettext_lazy("export"),
 }
 
 
@@ -116,12 +113,6 @@ def enrolment_table(enrolments: Iterable[EnrolmentCode], viewer: Viewer) -> Tabl
     return Table(_("Boxes on their way into the market"), columns, rows)
 
 
-def energy_text(meter: FoundMeter) -> str:
-    """What its active counters show."""
-    shown = [f"{word} {kwh(meter.energy[name])}" for name, word in QUANTITIES.items() if name in meter.energy]
-    return ", ".join(shown)
-
-
 def found_table(meters: Iterable[FoundMeter], enrolment: EnrolmentCode) -> Table:
     columns = (Column(_("Meter")), Column(_("Shows now")), Column(_("Read")))
     rows = tuple((meter_label(meter), energy_text(meter) or EN_DASH, read_text(meter, enrolment)) for meter in meters)
@@ -152,14 +143,15 @@ def measures(meter: FoundMeter) -> str:
 
 
 def kilowatts(power_w: int) -> str:
-    return f"{power_w / 1000:g}"
+    return decimal_text(Decimal(power_w).scaleb(-3), most=3)
 
 
 def point_text(meter: FoundMeter) -> str:
     point = meter.point
     if point is None:
         return EN_DASH
-    return " · ".join(part for part in (point.code, point.name, point.city) if part)
+    place = "" if point.city in point.name else point.city
+    return " · ".join(part for part in (point.code, point.name, place) if part)
 
 
 def read_text(meter: FoundMeter, enrolment: EnrolmentCode) -> str:

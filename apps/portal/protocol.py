@@ -16,8 +16,8 @@ from django.utils.translation import gettext as _
 from apps.billing.glyphs import FONTS, drawable
 from apps.metering.choices import MeterRole
 from apps.metering.models import EnrolmentCode, FoundMeter
-from apps.portal.enrolment_forms import meter_label
-from apps.portal.enrolments import energy_text, measures, point_text, read_text
+from apps.portal.enrolment_forms import energy_text, meter_label
+from apps.portal.enrolments import measures, point_text, read_text
 from apps.web.formatting import EN_DASH, active_language, local_datetime
 
 TEMPLATE = Path(__file__).parent / "typst" / "protocol.typ"
