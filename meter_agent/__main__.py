@@ -19,7 +19,7 @@ from meter_agent.discover import discover_on
 from meter_agent.journal import open_journal
 from meter_agent.journal.errors import JournalError
 from meter_agent.journal.status import read_status
-from meter_agent.keys import KeyFault, KeyRefused, Keys, Place, open_key, open_keys, read_key_settings
+from meter_agent.keys import KeyFault, KeyRefused, Keys, Place, await_key, open_key, open_keys, read_key_settings
 from meter_agent.keys.__main__ import hold_keys
 from meter_agent.keys.settings import ALGORITHMS
 from meter_agent.meters import read_all_maps
@@ -118,7 +118,7 @@ def keys(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     config = read_config(options.config)
-    device_key = open_key(config.key)
+    device_key = await_key(config.key)
 
     async def work() -> None:
         with open_journal(config.journal, config.device, config.journal_bytes) as journal:
