@@ -1,4 +1,4 @@
-"""The command line: meter-agent key | keys | run | once | status | simulate."""
+"""The command line: meter-agent key | keys | run | once | status | display | discover | simulate."""
 
 import argparse
 import asyncio
@@ -11,11 +11,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from evidence.keys import Algorithm, PublicKey
+from evidence.keys import Algorithm, PublicKey, Signer
+from meter_agent.box import Box
 from meter_agent.buses import read_buses
-from meter_agent.config import read_config
+from meter_agent.channel.orders import Ending, How
+from meter_agent.channel.store import StoreError
+from meter_agent.config import Config, read_config
+from meter_agent.control import Control, read_control
 from meter_agent.daemon import Agent
 from meter_agent.discover import discover_on
+from meter_agent.display import show
 from meter_agent.journal import open_journal
 from meter_agent.journal.errors import JournalError
 from meter_agent.journal.status import read_status
@@ -28,15 +33,19 @@ from meter_agent.tables import ConfigError, read_toml
 log = logging.getLogger("meter_agent")
 
 DONE, NOT_DONE, UNUSABLE = 0, 1, 2
+RESTART = 75  # whoever started it starts it again: the unit of systemd, or deploy/agent/launcher.py
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done; 1 something could not be read, sent or taken; 2 settings, key or journal cannot be used."""
+    """Exit status: 0 done; 1 something could not be read, sent or taken; 2 settings, key or journal cannot be used;
+
+    75 it wants to be started again.
+    """
     options = parser().parse_args(arguments)
     set_up_logging(options.verbose)
     try:
         return int(options.command(options))
-    except (ConfigError, KeyFault, JournalError) as error:
+    except (ConfigError, KeyFault, JournalError, StoreError) as error:
         print(f"meter-agent: {error}", file=sys.stderr)
         return UNUSABLE
 
@@ -51,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
         ("run", run, "read at the end of every slot and send, until SIGTERM or SIGINT"),
         ("once", once, "read now, store, send"),
         ("status", status, "print what waits, what was last read and acknowledged, what was refused, as JSON"),
+        ("display", display, "show on a small display how the box is doing, one page after another"),
         ("simulate", simulate, "read a whole day from simulated meters, or serve them in real time"),
     ):
         sub = commands.add_parser(name, help=text, description=text)
@@ -61,6 +71,10 @@ def parser() -> argparse.ArgumentParser:
             exchange.add_argument("--next", action="store_true", help="make the next key and print it")
             exchange.add_argument("--promote", action="store_true", help="let the next key be the current one")
             exchange.add_argument("--forget", type=Place, choices=[Place.NEXT, Place.OLD], help="give up this key")
+        if command is display:
+            sub.add_argument("--columns", type=int, default=20, choices=range(8, 133), metavar="N", help="20")
+            sub.add_argument("--rows", type=int, default=4, choices=range(1, 51), metavar="N", help="4")
+            sub.add_argument("--once", action="store_true", help="print each page once")
     sub.add_argument("--profile", type=Path, required=True, help="the households to simulate (TOML)")
     which = sub.add_mutually_exclusive_group(required=True)
     which.add_argument("--day", type=date.fromisoformat, help="the local day to read, YYYY-MM-DD")
@@ -117,16 +131,33 @@ def keys(options: argparse.Namespace) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
+    while True:
+        config = read_config(options.config)
+        control = read_control(options.config)
+        device_key = await_key(config.key)
+        try:
+            asyncio.run(until_stopped(work_as_box(config, control, device_key)))
+        except Ending as ending:
+            log.warning("%s, as the utility asks", ending)
+            if ending.how is How.RELOAD:
+                continue
+            return RESTART
+        return DONE
+
+
+async def work_as_box(config: Config, control: Control, device_key: Signer) -> None:
+    with open_journal(config.journal, config.device, config.journal_bytes) as journal:
+        async with Box(config, control, journal, device_key) as box:
+            log.info("reading %d points every %d minutes", len(config.points), config.slot_seconds // 60)
+            await box.run()
+
+
+def display(options: argparse.Namespace) -> int:
     config = read_config(options.config)
-    device_key = await_key(config.key)
-
-    async def work() -> None:
-        with open_journal(config.journal, config.device, config.journal_bytes) as journal:
-            async with Agent(config, journal, device_key) as agent:
-                log.info("reading %d points every %d minutes", len(config.points), config.slot_seconds // 60)
-                await agent.run()
-
-    asyncio.run(until_stopped(work()))
+    try:
+        show(config.journal, config.time_zone, options.columns, options.rows, once=options.once)
+    except KeyboardInterrupt:
+        log.info("stopped")
     return DONE
 
 

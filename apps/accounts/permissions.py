@@ -16,7 +16,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from apps.accounts.choices import MemberRole, MemberState
 
 if TYPE_CHECKING:
-    from apps.accounts.models import Membership, User
+    from apps.accounts.models import ApiClient, Membership, User
 
 M = TypeVar("M", bound=Model)
 
@@ -28,6 +28,7 @@ class Relation(StrEnum):
     NEIGHBOUR = "neighbour"  # acts for a customer of the same utility
     STAFF = "staff"  # works for its utility
     AUDITOR = "auditor"  # may look at everything of its utility
+    CLIENT = "client"  # is a program of its utility
     ADDRESSEE = "addressee"  # holds, verified, the e-mail address that its party gave
 
 
@@ -35,6 +36,8 @@ class Action(StrEnum):
     VIEW_METERING_POINT = "view metering point"
     VIEW_READINGS = "view readings"
     MANAGE_METERING = "manage metering"
+    IMPORT_READINGS = "import readings"
+    VIEW_IMPORTS = "view imports of readings"
     VIEW_MARKET = "view market"
     SELL = "sell"
     BUY = "buy"
@@ -57,6 +60,8 @@ RULES: dict[Action, frozenset[Relation]] = {
     Action.VIEW_METERING_POINT: frozenset({_OWN, _STAFF, _AUDITOR}),
     Action.VIEW_READINGS: frozenset({_OWN, _STAFF, _AUDITOR}),
     Action.MANAGE_METERING: frozenset({_STAFF}),
+    Action.IMPORT_READINGS: frozenset({_STAFF, Relation.CLIENT}),
+    Action.VIEW_IMPORTS: frozenset({_STAFF, _AUDITOR, Relation.CLIENT}),
     Action.VIEW_MARKET: frozenset({_OWN, _NEIGHBOUR, _STAFF, _AUDITOR}),
     Action.SELL: frozenset({_OWN}),
     Action.BUY: frozenset({_NEIGHBOUR}),
@@ -111,6 +116,9 @@ def acting(memberships: "QuerySet[Membership]") -> "QuerySet[Membership]":
 class Viewer:
     """A person as the rules see them. Make one per request: memberships are read once."""
 
+    # Utilities of which it is a program: of none, see `ClientViewer`.
+    client_of: frozenset[int] = frozenset()
+
     def __init__(self, user: "User | AnonymousUser") -> None:
         self.user = user
 
@@ -159,6 +167,7 @@ class Viewer:
             Relation.NEIGHBOUR: not own and scope.utility_id in self.neighbour_of,
             Relation.STAFF: scope.utility_id in self.staff_of,
             Relation.AUDITOR: scope.utility_id in self.auditor_of,
+            Relation.CLIENT: scope.utility_id in self.client_of,
             Relation.ADDRESSEE: bool(scope.address) and scope.address.lower() in self.addresses,
         }
         return {relation for relation, holds in found.items() if holds}
@@ -191,4 +200,14 @@ class Viewer:
             wanted |= Q(**{f"{utility}__in": self.staff_of})
         if Relation.AUDITOR in relations:
             wanted |= Q(**{f"{utility}__in": self.auditor_of})
+        if Relation.CLIENT in relations:
+            wanted |= Q(**{f"{utility}__in": self.client_of})
         return wanted
+
+
+class ClientViewer(Viewer):
+    """A program as the rules see it: it belongs to one utility and acts for nobody."""
+
+    def __init__(self, client: "ApiClient") -> None:
+        super().__init__(AnonymousUser())
+        self.client_of = frozenset({client.utility_id})

@@ -16,6 +16,7 @@ from apps.ledger.fields import IdField, random_id
 from apps.ledger.models import OnLedger
 from apps.metering.arrangements import DayCount, Decision, Measurement, Term, VirtualPoint
 from apps.metering.choices import Grade, Unit
+from apps.metering.deliveries import MeasureDevice, PointSource, ReadingImport, TableLayout
 from apps.metering.instruction_models import Instruction
 from evidence.keys import PublicKey
 from evidence.readings import Statement
@@ -29,7 +30,11 @@ __all__ = [
     "Device",
     "DeviceKey",
     "Instruction",
+    "MeasureDevice",
     "Measurement",
+    "PointSource",
+    "ReadingImport",
+    "TableLayout",
     "Term",
     "VirtualPoint",
 ]
@@ -159,6 +164,9 @@ class Batch(models.Model):
     received_at = models.DateTimeField(_("received"), auto_now_add=True)
     decision = models.ForeignKey(
         Decision, verbose_name=_("decision"), null=True, on_delete=models.PROTECT, related_name="batches"
+    )
+    brought_by = models.ForeignKey(
+        ReadingImport, verbose_name=_("import"), null=True, on_delete=models.PROTECT, related_name="batches"
     )
     anchor = models.ForeignKey(
         Anchor, verbose_name=_("anchor"), null=True, on_delete=models.PROTECT, related_name="batches"

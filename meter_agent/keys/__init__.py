@@ -14,6 +14,7 @@ from meter_agent.keys.software import Software
 log = logging.getLogger(__name__)
 
 __all__ = [
+    "FileKey",
     "KeyFault",
     "KeyFileError",
     "KeyRefused",

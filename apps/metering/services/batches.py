@@ -14,7 +14,7 @@ from apps.metering import readings
 from apps.metering.choices import Grade
 from apps.metering.exceptions import BatchRefused, Violation
 from apps.metering.measuring import check_measured
-from apps.metering.models import Batch, Decision, Device
+from apps.metering.models import Batch, Decision, Device, ReadingImport
 from apps.metering.services.devices import signing_key
 from evidence.readings import Quality, Reading, Register, Statement, Unit, batch_root
 from market_math.slots import local_day
@@ -233,6 +233,7 @@ def store_batch(
     importer_id: int | None = None,
     decision: Decision | None = None,
     backup: Sequence[bool] | None = None,
+    brought_by: ReadingImport | None = None,
 ) -> Batch:
     """Write a checked batch with its readings. Call in a transaction that holds its signer's lock.
 
@@ -254,6 +255,7 @@ def store_batch(
         signature=signature,
         grade=grade,
         decision=decision,
+        brought_by=brought_by,
     )
     # Another device, or an importer, may write to the same points: versions are counted one after another.
     points = MeteringPoint.objects.select_for_update(no_key=True).filter(pk__in={row.point for row in rows})
