@@ -30,7 +30,7 @@ from meter_agent.enrolment import Enroller, EnrolmentError, listed_meters
 from meter_agent.journal import open_journal
 from meter_agent.journal.errors import JournalError
 from meter_agent.journal.status import read_status
-from meter_agent.keys import KeyFault, KeyRefused, Keys, Place, open_key, open_keys, read_key_settings
+from meter_agent.keys import KeyFault, KeyRefused, Keys, Place, await_key, open_key, open_keys, read_key_settings
 from meter_agent.keys.__main__ import hold_keys
 from meter_agent.keys.settings import ALGORITHMS
 from meter_agent.link import TIMEOUT
@@ -176,7 +176,7 @@ def run(options: argparse.Namespace) -> int:
     while True:
         config = read_config(options.config)
         control = read_control(options.config)
-        device_key = open_key(config.key)
+        device_key = await_key(config.key)
         try:
             asyncio.run(until_stopped(work_as_box(config, control, device_key)))
         except Ending as ending:

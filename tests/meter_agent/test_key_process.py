@@ -25,7 +25,7 @@ from evidence.keys import Algorithm, PublicKey, SoftwareKey
 from evidence.readings import Reading
 from meter_agent.__main__ import main
 from meter_agent.journal import Journal
-from meter_agent.keys import KeyFileError, KeyRefused, KeyUnavailable, Place, open_key
+from meter_agent.keys import KeyFileError, KeyRefused, KeyUnavailable, Place, await_key, open_key
 from meter_agent.keys.messages import MOST_BYTES
 from meter_agent.keys.process import KeyProcess as Answering
 from meter_agent.keys.remote import RemoteKeys
@@ -237,6 +237,24 @@ def test_a_process_that_starts_again_is_not_noticed(tmp_path: Path) -> None:
         assert process.socket.exists()
         process.start()
         assert key.verifies(DIGEST, signer.sign(DIGEST))
+
+
+def test_an_agent_that_starts_first_waits_for_its_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with running_key_process(tmp_path) as process:
+        process.keys.make()
+        process.end()
+        signer = await_key(ProcessKey(process.socket))
+        assert "what is read waits to be signed: no key process answers" in caplog.text
+        with pytest.raises(KeyUnavailable):
+            signer.sign(DIGEST)
+        process.start()
+        key = signer.public_key
+        assert key.verifies(DIGEST, signer.sign(DIGEST))
+        process.keys.promote(process.keys.make_next().id)
+        assert signer.public_key == key
+        assert key.verifies(DIGEST, signer.sign(DIGEST))
+    with pytest.raises(KeyFileError, match="meter-agent key"):
+        await_key(FileKey(tmp_path / "nothing.pem"))
 
 
 def test_only_one_process_answers_at_a_socket(tmp_path: Path) -> None:
