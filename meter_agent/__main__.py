@@ -11,14 +11,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from meter_agent.config import Config, read_config, read_key_file
+from meter_agent.buses import read_buses
+from meter_agent.config import read_config, read_key_file
 from meter_agent.daemon import Agent
+from meter_agent.discover import discover_on
 from meter_agent.journal import open_journal
 from meter_agent.journal.errors import JournalError
 from meter_agent.journal.status import read_status
 from meter_agent.keys import KeyFileError, load_key, load_or_create_key
-from meter_agent.simulator import Profile, read_profile, serve, simulate_day
-from meter_agent.tables import ConfigError
+from meter_agent.meters import read_all_maps
+from meter_agent.tables import ConfigError, read_toml
 
 log = logging.getLogger("meter_agent")
 
@@ -55,7 +57,21 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--day", type=date.fromisoformat, help="the local day to read, YYYY-MM-DD")
     which.add_argument("--live", action="store_true", help="serve the meters in real time until SIGTERM or SIGINT")
     sub.add_argument("--send", action="store_true", help="send what was read")
+    text = "print the meters that answer on the buses of the settings, as JSON"
+    sub = commands.add_parser("discover", help=text, description=text)
+    sub.add_argument("--config", type=Path, required=True, help="the agent's settings (TOML); its buses are enough")
+    sub.add_argument("--bus", action="append", help="only this bus; may be given several times")
+    sub.add_argument("--units", type=units, default=range(1, 11), help="the units to ask, such as 1-10 (the default)")
+    sub.set_defaults(command=find_meters)
     return top
+
+
+def units(text: str) -> range:
+    first, _, last = text.partition("-")
+    found = range(int(first), int(last or first) + 1)
+    if not found or found[0] < 0 or found[-1] > 255:
+        raise argparse.ArgumentTypeError("must be a unit or a range of units from 0 to 255, such as 1-10")
+    return found
 
 
 def set_up_logging(verbose: bool) -> None:
@@ -102,31 +118,45 @@ def status(options: argparse.Namespace) -> int:
     return DONE
 
 
-def simulate(options: argparse.Namespace) -> int:
-    profile = read_profile(options.profile)
-    if options.live:
-        return serve_live(profile)
-    if options.config is None:
-        raise ConfigError("--config must be given with --day")
-    return walk_through_day(read_config(options.config), profile, options.day, options.send)
+def find_meters(options: argparse.Namespace) -> int:
+    table = read_toml(options.config)
+    maps = read_all_maps(table, options.config.parent)
+    buses = read_buses(table)
+    wanted = options.bus or list(buses)
+    for name in wanted:
+        if name not in buses:
+            raise ConfigError(f"buses: there is none called {name}")
 
+    async def work() -> list[dict[str, Any]]:
+        found = [await discover_on(buses[name], options.units, maps) for name in wanted]
+        return [meter.as_json() | {"bus": name} for name, meters in zip(wanted, found, strict=True) for meter in meters]
 
-def serve_live(profile: Profile) -> int:
-    log.info("serving %d households on %s:%d", len(profile.households), profile.host, profile.port)
-    try:
-        asyncio.run(until_stopped(serve(profile)))
-    except OSError as error:
-        print(f"meter-agent: {error}", file=sys.stderr)
-        return NOT_DONE
+    print(json.dumps(asyncio.run(work()), indent=2))
     return DONE
 
 
-def walk_through_day(config: Config, profile: Profile, day: date, send: bool) -> int:
+def simulate(options: argparse.Namespace) -> int:
+    # A Modbus server is nothing that a box in a cabinet should carry.
+    from meter_agent.simulator import read_profile, serve, simulate_day
+
+    profile = read_profile(options.profile)
+    if options.live:
+        log.info("serving %d households on %s:%d", len(profile.households), profile.host, profile.port)
+        try:
+            asyncio.run(until_stopped(serve(profile)))
+        except OSError as error:
+            print(f"meter-agent: {error}", file=sys.stderr)
+            return NOT_DONE
+        return DONE
+    if options.config is None:
+        raise ConfigError("--config must be given with --day")
+    config = read_config(options.config)
     device_key = load_key(config.key_file)
     with open_journal(config.journal, config.device, config.journal_bytes) as journal:
-        result = asyncio.run(simulate_day(config, profile, journal, device_key, day, send=send))
+        result = asyncio.run(simulate_day(config, profile, journal, device_key, options.day, send=options.send))
     print(json.dumps(result))
-    return DONE if result["complete"] and result["sent"] == send and not result["refused"] else NOT_DONE
+    is_done = result["complete"] and result["sent"] == options.send and not result["refused"]
+    return DONE if is_done else NOT_DONE
 
 
 async def until_stopped(work: Coroutine[Any, Any, None]) -> None:

@@ -11,7 +11,6 @@ from ledger_adapters.contract.errors import Code
 from meter_agent.config import Config
 from meter_agent.daily import REPORTED, energy_of, report
 from meter_agent.destinations import Ledger
-from meter_agent.energy import terms_of
 from meter_agent.faults import Fault
 from meter_agent.journal import Journal, Report
 from meter_agent.journal.errors import JournalError
@@ -61,7 +60,7 @@ class Reporter:
         self._waiting = asyncio.Event()
         self._fault = Fault(f"reporting to {destination.name}")
         self._expected = {
-            (point.id, register) for point in config.points for register in terms_of(point) if register in REPORTED
+            (point.id, register) for point in config.points for register in point.terms if register in REPORTED
         }
 
     def wake(self) -> None:

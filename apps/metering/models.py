@@ -54,6 +54,7 @@ class Device(OnLedger):
     name = models.CharField(_("name"), max_length=100)
     salt = IdField(default=random_id, editable=False)
     last_contact = models.DateTimeField(_("last contact"), null=True, editable=False)
+    last_sequence = models.PositiveBigIntegerField(_("last sequence"), default=0, db_default=0, editable=False)
     # The number of its newest poll of the channel: its clock in milliseconds, strictly rising.
     polled_at = models.PositiveBigIntegerField(default=0, editable=False)
 

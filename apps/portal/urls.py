@@ -2,7 +2,19 @@
 
 from django.urls import path, register_converter
 
-from apps.portal.views import account, imports, invoices, ledger, offers, people, points, start
+from apps.portal.views import (
+    account,
+    completeness,
+    imports,
+    invoices,
+    ledger,
+    meters,
+    offers,
+    people,
+    points,
+    readings,
+    start,
+)
 
 app_name = "portal"
 
@@ -27,6 +39,15 @@ urlpatterns = [
     path("metering-points/", points.points, name="points"),
     path("metering-points/<int:pk>/", points.point, name="point"),
     path("metering-points/<int:pk>/readings.csv", points.readings_csv, name="readings_csv"),
+    path("metering-points/<int:pk>/reading/", readings.reading, name="reading"),
+    path("metering-points/<int:pk>/meters/", meters.meters, name="meters"),
+    path("meters/<int:pk>/exchange/", meters.exchange, name="exchange_meter"),
+    path("meters/<int:pk>/role/", meters.role, name="meter_role"),
+    path("virtual-points/", readings.virtual_points, name="virtual_points"),
+    path("virtual-points/<int:pk>/", readings.virtual_point, name="virtual_point"),
+    path("completeness/", completeness.completeness, name="completeness"),
+    path("completeness/<int:area_pk>/<str:day>/", completeness.day, name="completeness_day"),
+    path("completeness/<int:area_pk>/<str:day>/substitute/", completeness.substitute, name="completeness_substitute"),
     path("offers/", offers.offers, name="offers"),
     path("offers/new/<int:declaration_pk>/", offers.new_offer, name="new_offer"),
     path("offers/<int:pk>/", offers.offer, name="offer"),

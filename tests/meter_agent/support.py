@@ -16,14 +16,18 @@ import httpx
 from evidence.canonical import decode_bytes, decode_int
 from evidence.keys import PublicKey, SoftwareKey
 from evidence.readings import Reading, Statement, batch_root
-from meter_agent.config import Config, MeterConfig, PointConfig, Role
+from meter_agent.buses import BusConfig
+from meter_agent.config import Config, PointConfig
 from meter_agent.destinations import Market
 from meter_agent.energy import PointState
 from meter_agent.household import Energies, Household
 from meter_agent.journal import Journal
 from meter_agent.link import Allowance
-from meter_agent.registers import MAPS, WRAP
+from meter_agent.maps import MAPS
+from meter_agent.meters import MeterConfig
+from meter_agent.registers import WRAP
 from meter_agent.simulator import HouseholdProfile, Profile
+from meter_agent.terms import Role
 from meter_agent.uplink import Sealer, Uplink, readings_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -46,7 +50,7 @@ PROFILE = Profile(
 
 
 def meter(unit: int, port: int = 5020) -> MeterConfig:
-    return MeterConfig("127.0.0.1", port, unit, MAPS["sunspec203"], 100)
+    return MeterConfig(BusConfig("127.0.0.1", port), unit, MAPS["sunspec203"], 100)
 
 
 def house(port: int = 5020) -> PointConfig:

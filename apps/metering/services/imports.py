@@ -16,7 +16,7 @@ from apps.metering import readings
 from apps.metering.choices import Grade
 from apps.metering.exceptions import BatchRefused, Violation
 from apps.metering.models import Batch, Decision, ReadingImport
-from apps.metering.services.batches import check_content, secrets_of, store_batch
+from apps.metering.services.batches import check_content, check_window, secrets_of, store_batch
 from evidence.keys import SoftwareKey
 from evidence.readings import Quality, Reading, Register, Statement, batch_root
 from market_math.slots import local_day
@@ -107,6 +107,7 @@ def _store(signed: _Signed, point: MeteringPoint, day: dt.date, content: list[Re
         len(content),
         batch_root(content, secrets),
     )
+    check_window(area, statement)
     check_content(area, statement, content, {bytes(point.ledger_id): point})
     rows = [readings.Row(point.pk, r.register, r.slot, r.value, r.quality) for r in content]
     store_batch(

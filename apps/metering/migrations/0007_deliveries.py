@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0006_api_clients"),
         ("assets", "0004_substitute_days"),
-        ("metering", "0005_quantities"),
+        ("metering", "0006_last_sequence"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
