@@ -21,7 +21,7 @@ class PortalConfig(AppConfig):
         health.register("ledger", check_ledgers)
         navigation.register(Entry(_("Today"), "portal:start", order=10))
         navigation.register(Entry(_("Metering points"), "portal:points", order=20))
-        navigation.register(Entry(_("Readings by day"), "portal:completeness", order=25, visible_to=_works_for_utility))
+        navigation.register(Entry(_("Readings"), "portal:completeness", order=25, visible_to=_works_for_utility))
         navigation.register(Entry(_("Market"), "portal:offers", order=30))
         navigation.register(Entry(_("Invoices"), "portal:invoices", order=40))
         navigation.register(Entry(_("Imports"), "portal:imports", order=45, visible_to=_works_for_utility))
