@@ -35,6 +35,7 @@ class Action(StrEnum):
     VIEW_METERING_POINT = "view metering point"
     VIEW_READINGS = "view readings"
     MANAGE_METERING = "manage metering"
+    VIEW_FLEET = "view the fleet of boxes"
     VIEW_MARKET = "view market"
     SELL = "sell"
     BUY = "buy"
@@ -57,6 +58,7 @@ RULES: dict[Action, frozenset[Relation]] = {
     Action.VIEW_METERING_POINT: frozenset({_OWN, _STAFF, _AUDITOR}),
     Action.VIEW_READINGS: frozenset({_OWN, _STAFF, _AUDITOR}),
     Action.MANAGE_METERING: frozenset({_STAFF}),
+    Action.VIEW_FLEET: frozenset({_STAFF, _AUDITOR}),
     Action.VIEW_MARKET: frozenset({_OWN, _NEIGHBOUR, _STAFF, _AUDITOR}),
     Action.SELL: frozenset({_OWN}),
     Action.BUY: frozenset({_NEIGHBOUR}),

@@ -59,3 +59,13 @@ class InstructionState(models.IntegerChoices):
     DONE = boxes.AnswerState.DONE, _("done")
     REFUSED = boxes.AnswerState.REFUSED, _("refused by the device")
     FAILED = boxes.AnswerState.FAILED, _("failed, nothing changed")
+
+
+class AlarmKind(models.TextChoices):
+    SILENCE = "silence", _("no readings")
+    CLOCK = "clock", _("clock off")
+    NO_GENERATION = "no_generation", _("no generation by day")
+    CONSUMPTION = "consumption", _("unusual consumption")
+    BACKLOG = "backlog", _("backlog grows")
+    REFUSED = "refused", _("batches refused")
+    REVOKED_KEY = "revoked_key", _("revoked key in use")

@@ -16,13 +16,16 @@ from apps.ledger.fields import IdField, random_id
 from apps.ledger.models import OnLedger
 from apps.metering.arrangements import DayCount, Decision, Measurement, Term, VirtualPoint
 from apps.metering.choices import Grade, Unit
+from apps.metering.fleet_models import Alarm, BoxStatus, Thresholds
 from apps.metering.instruction_models import Instruction
 from evidence.keys import PublicKey
 from evidence.readings import Statement
 
 __all__ = [
+    "Alarm",
     "Anchor",
     "Batch",
+    "BoxStatus",
     "DailyReport",
     "DayCount",
     "Decision",
@@ -31,6 +34,7 @@ __all__ = [
     "Instruction",
     "Measurement",
     "Term",
+    "Thresholds",
     "VirtualPoint",
 ]
 
@@ -51,6 +55,10 @@ class Device(OnLedger):
     last_contact = models.DateTimeField(_("last contact"), null=True, editable=False)
     # The number of its newest poll of the channel: its clock in milliseconds, strictly rising.
     polled_at = models.PositiveBigIntegerField(default=0, editable=False)
+    # UTC seconds: up to where any of its batches came.
+    newest_end = models.PositiveBigIntegerField(null=True, editable=False)
+    refused_at = models.DateTimeField(_("last refused batch"), null=True, editable=False)
+    refused_rule = models.CharField(_("why it was refused"), max_length=50, blank=True, db_default="", editable=False)
 
     class Meta:
         verbose_name = _("device")
@@ -73,6 +81,8 @@ class DeviceKey(models.Model):
     y = IdField()
     created_at = models.DateTimeField(auto_now_add=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, editable=False)
+    # When something signed with it came although it was revoked.
+    misused_at = models.DateTimeField(_("used after its revocation"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("device key")

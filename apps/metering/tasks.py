@@ -4,6 +4,8 @@ from celery import shared_task
 
 from apps.assets.models import MarketArea
 from apps.metering.completeness import count_days
+from apps.metering.conditions import QUICK, SLOW
+from apps.metering.services.alarms import watch
 from apps.metering.services.anchors import anchor_batches
 
 # As long as a day without any reading may still be settled, and some more to look back at.
@@ -21,3 +23,15 @@ def count_all() -> None:
     """Keep the counts of the last weeks at hand, so that the calendar only reads them."""
     for area in MarketArea.objects.all():
         count_days(area, area.today - dt.timedelta(days=COUNTED_DAYS), area.today)
+
+
+@shared_task(name="metering.watch")
+def watch_all() -> None:
+    for area in MarketArea.objects.all():
+        watch(area, QUICK)
+
+
+@shared_task(name="metering.watch_values")
+def watch_all_values() -> None:
+    for area in MarketArea.objects.all():
+        watch(area, SLOW)

@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from apps.portal.views import account, invoices, ledger, offers, people, points, start
+from apps.portal.views import account, fleet, invoices, ledger, offers, people, points, start
 
 app_name = "portal"
 
@@ -46,6 +46,9 @@ urlpatterns = [
     path("ledger/", ledger.ledger, name="ledger"),
     path("ledger/<command_id:command_id>/", ledger.record, name="record"),
     path("ledger/<command_id:command_id>/seal/", ledger.seal, name="seal"),
+    path("fleet/", fleet.fleet, name="fleet"),
+    path("fleet/<int:pk>/", fleet.box, name="fleet_box"),
+    path("fleet/alarms/<int:pk>/seen/", fleet.seen, name="alarm_seen"),
     path("account/", account.account, name="account"),
     path("people/", people.people, name="people"),
     path("people/<int:pk>/confirm/", people.confirm, name="confirm_member"),

@@ -44,6 +44,10 @@ FORMS = {
         "em/channel-poll/1",
         {"device": "bytes32", "key": "bytes32", "sequence": "uint64", "at": "uint64"},
     ),
+    "boxStatus": (
+        "em/box-status/1",
+        {"device": "bytes32", "key": "bytes32", "sequence": "uint64", "body": "bytes32"},
+    ),
     "release": (
         "em/agent-release/1",
         {"major": "uint32", "minor": "uint32", "patch": "uint32", "size": "uint64", "archive": "bytes32"},

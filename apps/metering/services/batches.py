@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Value
+from django.db.models.functions import Greatest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -25,6 +27,7 @@ MOST_SITE_W = 100_000_000
 MOST_GENERATION_PERCENT = 150
 # What a site may give to the grid from sources that nobody registers, such as a panel on a balcony.
 MOST_UNREGISTERED_W = 5_000
+NOT_RISING = "sequence_not_rising"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,19 @@ class Accepted:
 
 
 def accept_batch(statement: Statement, signature: bytes, content: Sequence[Reading]) -> Accepted:
-    """Store a device's batch. Raises `InputRefused`, naming field and rule, and then nothing is stored."""
-    key = signing_key(statement, signature, "statement")
-    device = key.device
+    """Store a device's batch. Raises `InputRefused`, naming field and rule, and then nothing of it is stored."""
+    device = signing_key(statement, signature, "statement").device
+    try:
+        return _accept(device, statement, signature, content)
+    except BatchRefused as refused:
+        rule = refused.violations[0].rule
+        # A box whose journal is new goes on by itself with later numbers.
+        if rule != NOT_RISING:
+            Device.objects.filter(pk=device.pk).update(refused_at=timezone.now(), refused_rule=rule)
+        raise
+
+
+def _accept(device: Device, statement: Statement, signature: bytes, content: Sequence[Reading]) -> Accepted:
     known = _known(device, statement, content)
     if known is not None:
         return Accepted(known, is_new=False)
@@ -68,7 +81,8 @@ def accept_batch(statement: Statement, signature: bytes, content: Sequence[Readi
             device=device,
             backup=backup,
         )
-        Device.objects.filter(pk=device.pk).update(last_contact=timezone.now())
+        newest = Greatest("newest_end", Value(statement.end))
+        Device.objects.filter(pk=device.pk).update(last_contact=timezone.now(), newest_end=newest)
     return Accepted(batch, is_new=True)
 
 
@@ -94,7 +108,7 @@ def _has_content(batch: Batch, content: Sequence[Reading]) -> bool:
 def _check_rising(device: Device, statement: Statement) -> None:
     if device.batches.filter(sequence__gt=statement.sequence).exists():
         raise BatchRefused(
-            Violation("statement.sequence", "sequence_not_rising", _("A later sequence number was seen already.")),
+            Violation("statement.sequence", NOT_RISING, _("A later sequence number was seen already.")),
             status=409,
         )
 

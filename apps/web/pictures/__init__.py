@@ -8,6 +8,7 @@ from apps.web.pictures.bill import BillBar, BillPart, bill_bar
 from apps.web.pictures.day import DayChart, LoadCurve, LocalDay, Series, day_chart, day_table, load_curve, load_table
 from apps.web.pictures.flow import Flow, FlowDiagram, FlowNode, flow_diagram, flow_table
 from apps.web.pictures.hues import Hue
+from apps.web.pictures.lag import LagChart, lag_chart, lag_table
 
 __all__ = [
     "BillBar",
@@ -17,6 +18,7 @@ __all__ = [
     "FlowDiagram",
     "FlowNode",
     "Hue",
+    "LagChart",
     "LoadCurve",
     "LocalDay",
     "Series",
@@ -25,6 +27,8 @@ __all__ = [
     "day_table",
     "flow_diagram",
     "flow_table",
+    "lag_chart",
+    "lag_table",
     "load_curve",
     "load_table",
 ]
