@@ -135,7 +135,7 @@ class Uplink:
         self.allowance = allowance
         self.shortest_pause = shortest_pause
         self._waiting = asyncio.Event()
-        self._fault = Fault(f"sending to {destination.name}")
+        self.fault = Fault(f"sending to {destination.name}")
 
     @property
     def url(self) -> str:
@@ -165,7 +165,7 @@ class Uplink:
                 failures += 1
                 await asyncio.sleep(pause(failures, error.retry_after, self.shortest_pause))
             except JournalError as error:
-                self._fault.failed(error)
+                self.fault.failed(error)
                 await asyncio.sleep(LONGEST_PAUSE)
             else:
                 await self._waiting.wait()
@@ -201,9 +201,9 @@ class Uplink:
         try:
             await self._send(batch)
         except Unavailable as error:
-            self._fault.failed(f"batch {batch.sequence}: {error}")
+            self.fault.failed(f"batch {batch.sequence}: {error}")
             raise
-        self._fault.cleared()
+        self.fault.cleared()
         return True
 
     async def _afford(self, body: int) -> None:

@@ -1,9 +1,14 @@
 """POST /api/v1/box-status: what is stored, and what is refused."""
 
+import asyncio
 import datetime as dt
+import json
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from django.utils import timezone
 
@@ -12,7 +17,12 @@ from apps.metering.services.devices import end_key
 from evidence import canonical
 from evidence.canonical import encode_bytes
 from evidence.keys import SoftwareKey
+from meter_agent.condition import Condition
+from meter_agent.destinations import Market
+from meter_agent.journal import Journal
+from meter_agent.link import Allowance
 from tests.factories import DeviceFactory
+from tests.meter_agent.support import make_config
 from tests.metering.boxes import content, post, said
 from tests.metering.head_end import HeadEnd, assert_refused, make_head_end
 
@@ -62,6 +72,29 @@ def test_a_backlog_grows_from_one_status_to_the_next_until_it_does_not(head_end:
         assert post(said(head_end, sequence, backlog={"readings": str(readings), "batches": "0"})).status_code == 200
         assert BoxStatus.objects.get().growing_since == growing, readings
         BoxStatus.objects.update(received_at=since)
+
+
+def test_what_a_box_of_ours_says_is_understood(head_end: HeadEnd, tmp_path: Path) -> None:
+    device = bytes(head_end.device.ledger_id)
+    ear: list[bytes] = []
+
+    def hear(request: httpx.Request) -> httpx.Response:
+        ear.append(request.content)
+        return httpx.Response(200)
+
+    async def say() -> None:
+        with Journal(tmp_path / "journal.sqlite", device) as journal:
+            config = replace(make_config(tmp_path), device=device)
+            async with httpx.AsyncClient(transport=httpx.MockTransport(hear)) as client:
+                market, allowance = Market("market", "http://market.test"), Allowance(journal, None)
+                condition = Condition(market, config, journal, head_end.key, client, allowance, lambda: ())
+                assert await condition.say()
+
+    asyncio.run(say())
+    assert post(json.loads(ear[0])).status_code == 200
+    status = BoxStatus.objects.get()
+    assert (status.device, status.readings, status.errors, status.version) == (head_end.device, 0, [], "0.1.0")
+    assert abs(status.clock_offset) <= 1
 
 
 def test_strangers_are_refused(head_end: HeadEnd) -> None:
