@@ -15,7 +15,7 @@ from apps.metering.choices import AlarmKind
 
 
 class BoxStatus(models.Model):
-    """The newest that a device said about itself. `newest` in UTC seconds, `clock_offset` in seconds: fast is above 0."""
+    """The newest that a device said about itself. `newest` in UTC seconds; `clock_offset` in seconds, fast above 0."""
 
     device = models.OneToOneField(
         "metering.Device", verbose_name=_("device"), on_delete=models.CASCADE, related_name="status"

@@ -13,7 +13,7 @@ from apps.accounts.custody import seal
 from apps.accounts.models import Party
 from apps.accounts.tenants import ReadOnlyAdmin, TenantAdmin, of_tenant
 from apps.notifications.kinds import kinds
-from apps.notifications.models import Delivery, Notice, Webhook
+from apps.notifications.models import Delivery, MailChoice, Notice, Webhook
 from apps.notifications.services.webhooks import check_url
 
 SECRET_BYTES = 32
@@ -69,6 +69,16 @@ class WebhookAdmin(TenantAdmin[Webhook]):
             text = _("The secret that signs what is sent there, shown only now: %(secret)s")
             messages.success(request, text % {"secret": secret})
         super().save_model(request, obj, form, change)
+
+
+@admin.register(MailChoice)
+class MailChoiceAdmin(ReadOnlyAdmin[MailChoice]):
+    """Of no tenant: what mail people want is their own matter."""
+
+    tenant = ()
+    list_display = ("user", "kind", "is_wanted")
+    list_select_related = ("user",)
+    fields = ("user", "kind", "is_wanted")
 
 
 @admin.register(Notice)

@@ -50,6 +50,7 @@ urlpatterns = [
     path("fleet/<int:pk>/", fleet.box, name="fleet_box"),
     path("fleet/alarms/<int:pk>/seen/", fleet.seen, name="alarm_seen"),
     path("account/", account.account, name="account"),
+    path("account/notices/", account.notices, name="notices"),
     path("people/", people.people, name="people"),
     path("people/<int:pk>/confirm/", people.confirm, name="confirm_member"),
     path("people/<int:pk>/refuse/", people.refuse, name="refuse_member"),

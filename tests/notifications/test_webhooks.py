@@ -177,7 +177,7 @@ def test_a_name_that_leads_inside_is_refused_even_beside_a_public_address(monkey
     def resolve(*arguments: Any, **named: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, 443)) for ip in ("93.184.216.34", "10.0.0.1")]
 
-    monkeypatch.setattr(webhooks.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(DeliveryError, match="not public"):
         call("https://hook.example/", SECRET, b"{}")
 
@@ -192,7 +192,7 @@ def test_the_name_is_looked_up_once_and_the_address_that_was_checked_is_called(
         asked.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    monkeypatch.setattr(webhooks.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     call(f"http://localhost:{port}/", SECRET, b"{}")
     assert asked[0] == "localhost"
     assert all(host == "127.0.0.1" for host in asked[1:])

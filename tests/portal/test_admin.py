@@ -26,6 +26,8 @@ EDITABLE = {
     "assets_marketarea",
     "assets_meteringpoint",
     "assets_plant",
+    "metering_thresholds",
+    "notifications_webhook",
     "tariffs_tariff",
     "tariffs_vatrate",
     "supply_supplycontract",

@@ -14,11 +14,13 @@ from apps.billing.models import DocumentKind, Invoice
 from apps.billing.services.invoices import bill_area
 from apps.ledger.ledgers import DEFAULT
 from apps.ledger.services.sweep import drain
+from apps.metering.choices import AlarmKind
+from apps.metering.models import Alarm
 from apps.offers import services as offers
 from apps.offers.models import Declaration, Offer, Purchase
 from apps.settlement.services.settle import settle_day
 from tests.conftest import signed_in
-from tests.factories import MembershipFactory, PlantFactory, PointFactory, UserFactory
+from tests.factories import DeviceFactory, MembershipFactory, PlantFactory, PointFactory, UserFactory
 from tests.market import Market, import_day, make_market
 
 FIRST = dt.date(2026, 6, 1)
@@ -38,6 +40,7 @@ class World:
     purchase: Purchase  # bob's, of the first day
     invoice: Invoice  # bob's
     asked: Membership  # whether a friend may act for alice's household
+    alarm: Alarm  # of alice's box
     elsewhere: MeteringPoint  # the outsider's
     elsewhere_plant: Plant
     clients: dict[str, Client] = field(default_factory=dict)
@@ -84,7 +87,10 @@ def make_world() -> World:
         declaration=declaration, energy_wh=1_000, price_micro=PRICE, open_until=timezone.now() + dt.timedelta(days=1)
     )
     invoice = Invoice.objects.get(kind=DocumentKind.INVOICE, party=market.party("bob"))
-    return World(market, users, offer, draft, purchase, invoice, asked, elsewhere, plant)
+    box = DeviceFactory.make(area=market.area, owner=market.party("alice"), name="alice's box")
+    box.points.add(market.points["alice"])
+    alarm = Alarm.objects.create(device=box, kind=AlarmKind.SILENCE, values={"minutes": 120}, opened_at=timezone.now())
+    return World(market, users, offer, draft, purchase, invoice, asked, alarm, elsewhere, plant)
 
 
 def _declared(market: Market, day: dt.date) -> Declaration:
