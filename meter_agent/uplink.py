@@ -138,7 +138,7 @@ class Uplink:
         self.allowance = allowance
         self.shortest_pause = shortest_pause
         self._waiting = asyncio.Event()
-        self._fault = Fault(f"sending to {destination.name}")
+        self.fault = Fault(f"sending to {destination.name}")
 
     @property
     def url(self) -> str:
@@ -168,7 +168,7 @@ class Uplink:
                 failures += 1
                 await asyncio.sleep(pause(failures, error.retry_after, self.shortest_pause))
             except JournalError as error:
-                self._fault.failed(error)
+                self.fault.failed(error)
                 await asyncio.sleep(LONGEST_PAUSE)
             else:
                 await self._waiting.wait()
@@ -204,16 +204,16 @@ class Uplink:
         try:
             await self._send(batch)
         except Unavailable as error:
-            self._fault.failed(f"batch {batch.sequence}: {error}")
+            self.fault.failed(f"batch {batch.sequence}: {error}")
             raise
-        self._fault.cleared()
+        self.fault.cleared()
         return True
 
     def _seal(self) -> None:
         try:
             self.sealer.seal()
         except KeyFault as error:
-            self._fault.failed(error)
+            self.fault.failed(error)
             raise Unavailable(str(error)) from None
 
     async def _afford(self, body: int) -> None:
