@@ -274,6 +274,23 @@ def test_a_restart_is_done_once_the_box_is_back(
     assert answered(store) == (1, DONE, {})
 
 
+def test_an_ending_waits_for_the_slot_that_is_being_read(channel: Channel) -> None:
+    channel.handlers[InstructionKind.RESTART] = Restart()
+
+    async def work() -> None:
+        reading = asyncio.Lock()
+        channel.quiet = lambda: reading
+        await reading.acquire()
+        task = asyncio.create_task(channel.take(told(InstructionKind.RESTART)))
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        reading.release()
+        with pytest.raises(Ending):
+            await task
+
+    asyncio.run(work())
+
+
 def test_the_first_answer_stays(channel: Channel, store: Store, recorder: Recorder) -> None:
     take(channel, told(InstructionKind.OUTPUT))
     order = Order(1, b"\x01" * 32, 3, 0, 0, {})
