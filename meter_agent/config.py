@@ -1,7 +1,7 @@
 """The agent's settings, a TOML file. Paths are taken from the folder of the file.
 
 device = "<64 hex>"               # given at enrolment
-key_file = "key/device.pem"       # made by `meter-agent key`
+key_file = "key/device.pem"       # made by `meter-agent key`; or [key], see meter_agent/keys/settings.py
 server = "https://market.example" # or [[destinations]], see meter_agent/destinations.py
 time_zone = "Europe/Berlin"
 slot_minutes = 15                 # 5, 6, 10, 12, 15, 20, 30 or 60
@@ -34,7 +34,7 @@ from meter_agent.buses import read_buses
 from meter_agent.configuration import ConfigurationError, configuration_path, read_stored, settings_of, trusted_keys
 from meter_agent.destinations import Destination, read_destinations
 from meter_agent.inputs import InputConfig, read_inputs
-from meter_agent.keys import KeyFileError, read_private_file
+from meter_agent.keys import KeyFileError, KeySettings, read_private_file, take_key
 from meter_agent.meters import AnyMeter, Lines, read_all_maps, read_gateways, read_meter
 from meter_agent.registers import Quantity
 from meter_agent.tables import ConfigError, Table, bytes32, flag, integer, number, path_from, read_toml, text, zone
@@ -43,7 +43,7 @@ from meter_agent.terms import Role, Terms, terms_of
 # Tables that meter_agent/control.py reads: what may be done to the box, no instruction changes.
 OF_THE_BOX = ("channel", "plants", "outputs", "update", "local_api")
 # What a signed configuration cannot say.
-LOCAL = frozenset({"key_file", "journal", "buses", *OF_THE_BOX})
+LOCAL = frozenset({"key", "key_file", "journal", "buses", "meters", *OF_THE_BOX})
 DEFAULT_REGISTERS: tuple[Register, ...] = (Register.CONSUMPTION, Register.GENERATION)
 SLOT_MINUTES = (5, 6, 10, 12, 15, 20, 30, 60)
 
@@ -81,7 +81,7 @@ class PointConfig:
 @dataclass(frozen=True, slots=True)
 class Config:
     device: bytes
-    key_file: Path
+    key: KeySettings
     destinations: tuple[Destination, ...]
     time_zone: ZoneInfo
     slot_seconds: int
@@ -118,11 +118,6 @@ def registers(value: object) -> tuple[Register, ...]:
     return tuple(sorted({register(each) for each in value}))
 
 
-def read_key_file(path: Path) -> Path:
-    """Only the key's place: a device has a key before it is enrolled and knows the rest."""
-    return read_toml(path).take("key_file", path_from(path.parent))
-
-
 def public_keys(value: object) -> tuple[PublicKey, ...]:
     """A list of { algorithm, x, y }. Raises `ValueError`."""
     try:
@@ -153,6 +148,7 @@ def read_config(path: Path, signed: Mapping[str, Any] | None = None) -> Config:
     """
     table = read_toml(path)
     journal = table.take("journal", path_from(path.parent))
+    table.take("meters", list, [])  # for those who enrol the box
     settings = _stored(journal) if signed is None else signed
     table.lay_over(settings, LOCAL)
     if "trusted" in settings:
@@ -161,7 +157,7 @@ def read_config(path: Path, signed: Mapping[str, Any] | None = None) -> Config:
     lines = Lines(read_buses(table), read_gateways(table, path.parent), read_all_maps(table, path.parent))
     config = Config(
         device=table.take("device", bytes32),
-        key_file=table.take("key_file", path_from(path.parent)),
+        key=take_key(table, path.parent),
         destinations=read_destinations(table, path.parent),
         time_zone=table.take("time_zone", zone),
         slot_seconds=slot_seconds,

@@ -85,12 +85,17 @@ class StrictJSON(BaseParser):
             message = _("At most %(bytes)s bytes in a batch.") % {"bytes": MOST_BYTES}
             errors = [FieldError("", "too_large", message)]
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, errors=errors)
-        try:
-            text = content.decode()
-            check_depth(text)
-            return json.loads(text, object_pairs_hook=_unique, parse_float=_no_fraction, parse_constant=_no_fraction)
-        except ValueError as error:
-            raise ParseError(_("This is no JSON that can be read: %(reason)s") % {"reason": error}) from None
+        return strict_json(content)
+
+
+def strict_json(content: bytes) -> Any:
+    """Raises `ParseError`."""
+    try:
+        text = content.decode()
+        check_depth(text)
+        return json.loads(text, object_pairs_hook=_unique, parse_float=_no_fraction, parse_constant=_no_fraction)
+    except ValueError as error:
+        raise ParseError(_("This is no JSON that can be read: %(reason)s") % {"reason": error}) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -44,6 +44,50 @@ class Grade(models.IntegerChoices):
     SUBSTITUTE = readings.Grade.SUBSTITUTE, _("substitute value")
 
 
+class Use(models.TextChoices):
+    """What readings of a source are good for at a metering point."""
+
+    BILLING = "billing", _("counts")
+    INFORMATIVE = "informative", _("informs only")
+    REFUSED = "refused", _("is not taken")
+
+
+class Placement(models.TextChoices):
+    """What import and export of a meter are: the site's own consumption and generation, or what crosses to the grid."""
+
+    SITE = "site", _("consumption and generation")
+    GRID = "grid", _("import from and export to the grid")
+
+
+class SourceKey(models.TextChoices):
+    """Where readings come from that no box signs."""
+
+    PROFILE = "profile", _("load profiles")
+    CSV = "csv", _("CSV table")
+    XLSX = "xlsx", _("XLSX table")
+    MSCONS = "mscons", _("MSCONS")
+    SPANISH = "spanish", _("P1D, F5D and the like")
+    MEASURES = "measures", _("measure documents")
+
+
+class ImportState(models.TextChoices):
+    """How far the import of a file is."""
+
+    CHECKED = "checked", _("waits for a decision")
+    QUEUED = "queued", _("waits for its turn")
+    RUNNING = "running", _("is being stored")
+    STOPPED = "stopped", _("stopped")
+    STORED = "stored", _("stored")
+    REFUSED = "refused", _("refused: nothing was stored")
+    FAILED = "failed", _("failed")
+    DISCARDED = "discarded", _("discarded")
+
+
+class Shape(models.TextChoices):
+    LONG = "long", _("a row per value")
+    WIDE = "wide", _("a column per series")
+
+
 class InstructionKind(models.IntegerChoices):
     CONFIGURE = boxes.InstructionKind.CONFIGURE, _("configuration")
     SCHEDULE = boxes.InstructionKind.SCHEDULE, _("schedule of set-points")
@@ -59,3 +103,22 @@ class InstructionState(models.IntegerChoices):
     DONE = boxes.AnswerState.DONE, _("done")
     REFUSED = boxes.AnswerState.REFUSED, _("refused by the device")
     FAILED = boxes.AnswerState.FAILED, _("failed, nothing changed")
+
+
+class EnrolmentState(models.TextChoices):
+    """How far a box has come."""
+
+    OPEN = "open", _("waits for the box")
+    CHALLENGED = "challenged", _("the box proves where its key is kept")
+    WAITING = "waiting", _("waits for the installer")
+    CONFIGURED = "configured", _("test reading")
+    LIVE = "live", _("live")
+    UNDONE = "undone", _("undone")
+
+
+class MeterRole(models.TextChoices):
+    """What a meter is to measure; the values are those of the box's settings."""
+
+    NONE = "", _("nothing")
+    GENERATION = "generation", _("what a plant makes")
+    GRID = "grid", _("what goes through the grid connection")

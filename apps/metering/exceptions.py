@@ -27,6 +27,14 @@ class EvidenceError(Exception):
     """Readings whose evidence cannot be shown; the message says why."""
 
 
+class ImportRefused(Exception):
+    """A file that cannot be stored so; the message says which rule stands against it."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule, self.message = rule, message
+
+
 class InputRefused(Exception):
     """What came from outside cannot be accepted; nothing of it was stored."""
 
@@ -38,3 +46,7 @@ class InputRefused(Exception):
 
 class BatchRefused(InputRefused):
     """A batch that cannot be accepted."""
+
+
+class EnrolmentError(Exception):
+    """A step of an enrolment that cannot be taken now, with the reason in words for the installer."""

@@ -1,56 +1,75 @@
-"""Where a batch came from, in words and as data."""
+"""Where readings come from that no box signs, and how each is read."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from django.utils.translation import gettext as _
 
-from apps.metering.choices import Grade
-from apps.metering.models import Batch
+from apps.assets.models import MarketArea
+from apps.metering.choices import Grade, SourceKey
+from apps.metering.deliveries import TableLayout
+from apps.metering.formats.base import MOST_BYTES, Broken, Content
+from apps.metering.formats.mscons import read_mscons
+from apps.metering.formats.spanish import read_spanish
+from apps.metering.formats.tables import read_csv, read_xlsx
 
-
-class SourceKind(StrEnum):
-    DEVICE = "device"
-    IMPORT = "import"
-    SUBSTITUTE = "substitute"
+Read = Callable[[str, bytes, MarketArea, TableLayout | None], Content]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`name` is the device, or who imported or answers for it; of substitutes also the rule, who decided, and why.
+    """A kind of file. `grade` is that of its true values; a substitute is one, whoever sent it."""
 
-    `decided_by` is empty where the area's setting decided.
-    """
-
-    kind: SourceKind
-    name: str
-    rule: str = ""
-    decided_by: str = ""
-    reason: str = ""
+    key: SourceKey
+    read: Read
+    needs_layout: bool = False
+    grade: Grade = Grade.OPERATOR_SIGNED
 
     @property
-    def words(self) -> str:
-        if self.kind is SourceKind.DEVICE:
-            return _("measured and signed by %(device)s") % {"device": self.name}
-        if self.kind is SourceKind.IMPORT:
-            return _("imported and signed by %(importer)s") % {"importer": self.name}
-        if not self.rule:
-            return _("substitute, signed by %(utility)s") % {"utility": self.name}
-        return _("substitute (%(rule)s), decided by %(person)s: %(reason)s") % {
-            "rule": self.rule,
-            "person": self.decided_by or _("the area's setting"),
-            "reason": self.reason,
-        }
+    def label(self) -> str:
+        return str(self.key.label)
 
 
-def source_of(batch: Batch) -> Source:
-    """Needs the batch's device, importer and decision with its person."""
-    if batch.device is not None:
-        return Source(SourceKind.DEVICE, batch.device.name)
-    importer = str(batch.importer)
-    if batch.decision is not None:
-        decision = batch.decision
-        person = str(decision.decided_by) if decision.decided_by else ""
-        return Source(SourceKind.SUBSTITUTE, importer, str(decision.get_rule_display()), person, decision.reason)
-    kind = SourceKind.SUBSTITUTE if batch.grade == Grade.SUBSTITUTE else SourceKind.IMPORT
-    return Source(kind, importer)
+def _csv(file: str, content: bytes, area: MarketArea, layout: TableLayout | None) -> Content:
+    return read_csv(file, content, _agreed(layout).as_layout())
+
+
+def _xlsx(file: str, content: bytes, area: MarketArea, layout: TableLayout | None) -> Content:
+    return read_xlsx(file, content, _agreed(layout).as_layout())
+
+
+def _mscons(file: str, content: bytes, area: MarketArea, layout: TableLayout | None) -> Content:
+    return read_mscons(file, content)
+
+
+def _spanish(file: str, content: bytes, area: MarketArea, layout: TableLayout | None) -> Content:
+    return read_spanish(file, content, area.zone)
+
+
+def _agreed(layout: TableLayout | None) -> TableLayout:
+    if layout is None:
+        raise Broken("", "no_layout", _("Say how the table is laid out."))
+    return layout
+
+
+FILES = {
+    source.key: source
+    for source in (
+        Source(SourceKey.CSV, _csv, needs_layout=True),
+        Source(SourceKey.XLSX, _xlsx, needs_layout=True),
+        Source(SourceKey.MSCONS, _mscons),
+        Source(SourceKey.SPANISH, _spanish),
+    )
+}
+
+
+def read_file(
+    source: Source, file: str, content: bytes, area: MarketArea, layout: TableLayout | None = None
+) -> Content:
+    """What is in a file. Never raises for what the file says: a file that cannot be used is `is_broken`."""
+    try:
+        if len(content) > MOST_BYTES:
+            raise Broken("", "too_large", _("At most %(bytes)s bytes in a file.") % {"bytes": MOST_BYTES})
+        return source.read(file, content, area, layout)
+    except Broken as broken:
+        return Content(file).broken(1, broken)

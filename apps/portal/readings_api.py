@@ -22,23 +22,25 @@ from apps.metering.arrangements import VirtualPoint
 from apps.metering.choices import Register
 from apps.metering.exceptions import EvidenceError
 from apps.metering.models import Batch
-from apps.metering.sources import source_of
+from apps.metering.origin import source_of
 from apps.metering.versions import Version, day_versions
 from apps.metering.virtual import Computed, compute_day
 from apps.portal.access import viewer_of
 from apps.portal.evidence import ReadingProof, find_version, prove, readings_bundle
-from apps.portal.ledger_api.schema import BYTES, INTEGER, TEXT, a_list, an_object, answers
+from apps.portal.ledger_api.schema import answers
 from apps.portal.selectors import first_days, visible_points
 from apps.web.problems import FieldError, ProblemError
+from apps.web.schema import BYTES, INTEGER, TEXT, a_list, an_object
 from evidence.canonical import CanonicalError, decode_bytes, decode_int, encode_bytes, encode_int
 from evidence.readings import leaf
 
 PAGE = 500
 
 _SOURCE = an_object(
-    ("rule", "decided_by", "reason"),
+    ("file", "rule", "decided_by", "reason"),
     kind={"type": "string", "enum": ["device", "import", "substitute"]},
     name=TEXT,
+    file={**TEXT, "description": "the kind of file or document that it came in"},
     rule=TEXT,
     decided_by=TEXT,
     reason=TEXT,
@@ -296,11 +298,9 @@ def _conflict(message: str) -> ProblemError:
 def _reading(version: Version) -> dict[str, Any]:
     source = source_of(version.batch)
     about = {"kind": str(source.kind), "name": source.name}
-    about |= {
-        name: text
-        for name, text in (("rule", source.rule), ("decided_by", source.decided_by), ("reason", source.reason))
-        if text
-    }
+    for name in ("file", "rule", "decided_by", "reason"):
+        if text := getattr(source, name):
+            about[name] = text
     return {
         "slot": encode_int(version.slot),
         "register": encode_int(version.register),

@@ -2,7 +2,20 @@
 
 from django.urls import path, register_converter
 
-from apps.portal.views import account, completeness, invoices, ledger, meters, offers, people, points, readings, start
+from apps.portal.views import (
+    account,
+    completeness,
+    enrolments,
+    imports,
+    invoices,
+    ledger,
+    meters,
+    offers,
+    people,
+    points,
+    readings,
+    start,
+)
 
 app_name = "portal"
 
@@ -52,10 +65,29 @@ urlpatterns = [
     path("invoices/<int:pk>/verify/", invoices.verify, name="verify"),
     path("invoices/<int:pk>/bundle.json", invoices.bundle, name="bundle"),
     path("invoices/<int:pk>/anchors.json", invoices.anchors, name="anchors"),
+    path("imports/", imports.imports, name="imports"),
+    path("imports/<int:pk>/", imports.one_import, name="import"),
+    path("imports/<int:pk>/store/", imports.store_import, name="store_import"),
+    path("imports/<int:pk>/stop/", imports.stop_import, name="stop_import"),
+    path("imports/<int:pk>/discard/", imports.discard_import, name="discard_import"),
     path("ledger/", ledger.ledger, name="ledger"),
     path("ledger/<command_id:command_id>/", ledger.record, name="record"),
     path("ledger/<command_id:command_id>/seal/", ledger.seal, name="seal"),
     path("account/", account.account, name="account"),
+    path("enrolments/", enrolments.enrolments, name="enrolments"),
+    path("enrolments/new/", enrolments.new, name="new_enrolment"),
+    path("enrolments/<int:pk>/", enrolments.code, name="enrolment"),
+    path("enrolments/<int:pk>/renew/", enrolments.renew, name="renew_code"),
+    path("enrolments/<int:pk>/meters/", enrolments.meters, name="enrolment_meters"),
+    path("enrolments/<int:pk>/plant/", enrolments.plant, name="enrolment_plant"),
+    path("enrolments/<int:pk>/point/", enrolments.point, name="enrolment_point"),
+    path("enrolments/<int:pk>/register/", enrolments.register, name="register_box"),
+    path("enrolments/<int:pk>/test/", enrolments.test, name="enrolment_test"),
+    path("enrolments/<int:pk>/go-live/", enrolments.go_live, name="go_live"),
+    path("enrolments/<int:pk>/live/", enrolments.live, name="enrolment_live"),
+    path("enrolments/<int:pk>/protocol.pdf", enrolments.protocol, name="enrolment_protocol"),
+    path("enrolments/<int:pk>/progress/", enrolments.progress, name="enrolment_progress"),
+    path("enrolments/<int:pk>/undo/", enrolments.undo, name="undo_enrolment"),
     path("people/", people.people, name="people"),
     path("people/<int:pk>/confirm/", people.confirm, name="confirm_member"),
     path("people/<int:pk>/refuse/", people.refuse, name="refuse_member"),

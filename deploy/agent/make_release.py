@@ -16,7 +16,7 @@ from pathlib import Path
 from evidence.boxes import Release
 from evidence.canonical import encode_bytes
 from evidence.keys import Signer
-from meter_agent.keys import load_key
+from meter_agent.keys import FileKey, open_key
 from meter_agent.update.release import read_version
 
 
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--url", required=True, help="where boxes will find it, https")
     options = parser.parse_args()
     pack(options.folder, options.out)
-    print(json.dumps(offer(options.out, options.version, options.url, load_key(options.key)), indent=2))
+    print(json.dumps(offer(options.out, options.version, options.url, open_key(FileKey(options.key))), indent=2))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.agent.make_release import offer, pack
 from evidence.boxes import AnswerState, InstructionKind
-from meter_agent.keys import load_or_create_key
+from meter_agent.keys import FileKey, open_keys
 from tests.meter_agent.releases import CRASHES, RELEASE_KEY, Archives, program, running_archives
 from tests.meter_agent.support import DEVICE, HOUSE, SECRETS
 from tests.meter_agent.utility import UTILITY, Utility, running_utility
@@ -57,14 +57,14 @@ def archives(tmp_path: Path) -> Iterator[Archives]:
 @pytest.fixture
 def utility(tmp_path: Path, archives: Archives) -> Iterator[Utility]:
     """With a box that runs release 1.0.0, which is the program as it stands here."""
-    key = load_or_create_key(tmp_path / "key" / "device.pem")
+    key = open_keys(FileKey(tmp_path / "key" / "device.pem")).make()
     release = tmp_path / "box" / "releases" / "1.0.0"
     release.mkdir(parents=True)
     for package in PACKAGES:
         (release / package).symlink_to(ROOT / package)
     (tmp_path / "box" / "current").symlink_to("releases/1.0.0")
     with ExitStack() as stack:
-        running = stack.enter_context(running_utility(key.public_key))
+        running = stack.enter_context(running_utility(key))
         text = SETTINGS.format(
             device=DEVICE.hex(),
             server=running.address,

@@ -13,8 +13,8 @@ from apps.accounts.permissions import Viewer
 from apps.metering.arrangements import VirtualPoint
 from apps.metering.choices import Grade, Register
 from apps.metering.exceptions import EvidenceError
+from apps.metering.origin import source_of
 from apps.metering.selectors import latest_day
-from apps.metering.sources import source_of
 from apps.metering.virtual import Computed, compute_day
 from apps.portal.access import for_viewer
 from apps.portal.days import chosen_day
@@ -52,8 +52,8 @@ def reading(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
         "point": point,
         "day": local_day(slot, point.area.zone),
         "time": slot_words(slot, point),
-        "register": Register(register).label,
-        "quantity": quantity(version),
+        "register": str(Register(register).label).capitalize(),
+        "quantity": quantity(version, decimals=3),
         "version": version,
         "source": source_of(batch).words,
         "grade": version.grade.label,
