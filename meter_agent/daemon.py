@@ -67,6 +67,9 @@ class Agent:
         self.journal = journal
         self.clock = clock
         self.sleep = sleep
+        # Held while a slot is read: whoever ends the agent on purpose waits for it.
+        self.reading = asyncio.Lock()
+        self.beat: Callable[[], None] = lambda: None
         self.reader = Reader(config.points)
         self.inputs = Inputs(config.inputs, self.reader.bus, _report, clock)
         self.allowance = Allowance(journal, config.bytes_per_day, clock)
@@ -135,8 +138,10 @@ class Agent:
         while True:
             # Short sleeps by the wall clock: after a suspended night the boundary is the one of now.
             boundary = slot_start(self.clock(), self.config.slot_seconds)
+            self.beat()
             if boundary != done and self.is_punctual(boundary) and not self.watch.is_doubtful():
-                await self.read_boundary(boundary)
+                async with self.reading:
+                    await self.read_boundary(boundary)
                 if boundary % self.config.send_seconds == 0:
                     self.wake()
                 done = boundary

@@ -224,9 +224,8 @@ ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
 
 # --- devices ----------------------------------------------------------------------------------------------------------
 
-# So many boxes may hold a request of their channel open in each process; the others ask again later. Each takes one of
-# the threads of `energymarket.gunicorn`, and no connection to the database.
-BOXES_WAITING = 12
+# Each that waits takes one of the threads of `energymarket.gunicorn`, and no connection to the database.
+BOXES_WAITING = ENVIRONMENT.boxes_waiting
 
 # --- API --------------------------------------------------------------------------------------------------------------
 
