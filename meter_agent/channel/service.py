@@ -20,6 +20,7 @@ from meter_agent.channel.line import Line
 from meter_agent.channel.orders import INTERRUPTED, Ending, Failure, Handler, How, Order, Outcome, Refusal
 from meter_agent.channel.store import Store, StoreError
 from meter_agent.faults import Fault
+from meter_agent.keys import KeyFault
 from meter_agent.uplink import Unavailable, pause
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class Channel:
                 failures += 1
                 self._fault.failed(error)
                 rest = pause(failures, error.retry_after, SHORTEST_PAUSE)
-            except StoreError as error:
+            except (StoreError, KeyFault) as error:
                 failures += 1
                 self._fault.failed(error)
                 rest = pause(failures, None, SHORTEST_PAUSE)
