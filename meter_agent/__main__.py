@@ -1,4 +1,4 @@
-"""The command line: meter-agent key | keys | run | once | status | display | discover | simulate."""
+"""The command line: meter-agent key | keys | enroll | discover | run | once | status | display | simulate."""
 
 import argparse
 import asyncio
@@ -11,24 +11,31 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from evidence.boxes import read_code
 from evidence.keys import Algorithm, PublicKey, Signer
+from meter_agent import VERSION
 from meter_agent.box import Box
 from meter_agent.buses import read_buses
 from meter_agent.channel.orders import Ending, How
 from meter_agent.channel.store import StoreError
 from meter_agent.config import Config, read_config
+from meter_agent.configuration import ConfigurationError
 from meter_agent.control import Control, read_control
 from meter_agent.daemon import Agent
 from meter_agent.discover import discover_on
 from meter_agent.display import show
+from meter_agent.enrolment import Enroller, EnrolmentError, listed_meters
 from meter_agent.journal import open_journal
 from meter_agent.journal.errors import JournalError
 from meter_agent.journal.status import read_status
 from meter_agent.keys import KeyFault, KeyRefused, Keys, Place, await_key, open_key, open_keys, read_key_settings
 from meter_agent.keys.__main__ import hold_keys
 from meter_agent.keys.settings import ALGORITHMS
+from meter_agent.link import TIMEOUT
 from meter_agent.meters import read_all_maps
-from meter_agent.tables import ConfigError, read_toml
+from meter_agent.tables import ConfigError, base_url, read_toml
 
 log = logging.getLogger("meter_agent")
 
@@ -45,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging(options.verbose)
     try:
         return int(options.command(options))
-    except (ConfigError, KeyFault, JournalError, StoreError) as error:
+    except (ConfigError, ConfigurationError, EnrolmentError, KeyFault, JournalError, StoreError) as error:
         print(f"meter-agent: {error}", file=sys.stderr)
         return UNUSABLE
 
@@ -57,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     for name, command, text in (
         ("key", key, "print the device's public key as JSON, making the key on the first call; or exchange it"),
         ("keys", keys, "hold the keys and sign for the agent, until SIGTERM or SIGINT"),
+        ("enroll", enroll, "bring the box into a market with a one-time code; go on where it was stopped"),
         ("run", run, "read at the end of every slot and send, until SIGTERM or SIGINT"),
         ("once", once, "read now, store, send"),
         ("status", status, "print what waits, what was last read and acknowledged, what was refused, as JSON"),
@@ -75,6 +83,9 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument("--columns", type=int, default=20, choices=range(8, 133), metavar="N", help="20")
             sub.add_argument("--rows", type=int, default=4, choices=range(1, 51), metavar="N", help="4")
             sub.add_argument("--once", action="store_true", help="print each page once")
+        if command is enroll:
+            sub.add_argument("--server", type=address, required=True, help="the market, as https://market.example")
+            sub.add_argument("--code", type=code, help="the one-time code; asked for when it is left out")
     sub.add_argument("--profile", type=Path, required=True, help="the households to simulate (TOML)")
     which = sub.add_mutually_exclusive_group(required=True)
     which.add_argument("--day", type=date.fromisoformat, help="the local day to read, YYYY-MM-DD")
@@ -127,6 +138,37 @@ def exchange_key(ring: Keys, options: argparse.Namespace) -> PublicKey:
 
 def keys(options: argparse.Namespace) -> int:
     hold_keys(options.config)
+    return DONE
+
+
+def address(text: str) -> str:
+    try:
+        return base_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def code(text: str) -> str:
+    try:
+        return read_code(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def enroll(options: argparse.Namespace) -> int:
+    path: Path = options.config
+    typed = options.code or read_code(input("Code: "))
+    settings = read_key_settings(path)
+    open_keys(settings).make()
+    device_key = open_key(settings)
+
+    async def work() -> None:
+        async with httpx.AsyncClient(timeout=TIMEOUT, headers={"User-Agent": f"meter-agent {VERSION}"}) as client:
+            enroller = Enroller(path, options.server, typed, device_key, lambda: listed_meters(path), client)
+            device = await enroller.run()
+        print(json.dumps({"device": device.hex(), "configuration": str(enroller.stored_at)}))
+
+    asyncio.run(until_stopped(work()))
     return DONE
 
 

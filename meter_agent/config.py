@@ -43,7 +43,7 @@ from meter_agent.terms import Role, Terms, terms_of
 # Tables that meter_agent/control.py reads: what may be done to the box, no instruction changes.
 OF_THE_BOX = ("channel", "plants", "outputs", "update", "local_api")
 # What a signed configuration cannot say.
-LOCAL = frozenset({"key", "key_file", "journal", "buses", *OF_THE_BOX})
+LOCAL = frozenset({"key", "key_file", "journal", "buses", "meters", *OF_THE_BOX})
 DEFAULT_REGISTERS: tuple[Register, ...] = (Register.CONSUMPTION, Register.GENERATION)
 SLOT_MINUTES = (5, 6, 10, 12, 15, 20, 30, 60)
 
@@ -148,6 +148,7 @@ def read_config(path: Path, signed: Mapping[str, Any] | None = None) -> Config:
     """
     table = read_toml(path)
     journal = table.take("journal", path_from(path.parent))
+    table.take("meters", list, [])  # for those who enrol the box
     settings = _stored(journal) if signed is None else signed
     table.lay_over(settings, LOCAL)
     if "trusted" in settings:

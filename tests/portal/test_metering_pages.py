@@ -64,9 +64,11 @@ def test_a_clerk_decides_with_a_reason(world: World) -> None:
 
 def test_the_calendar_says_how_each_day_went(world: World) -> None:
     said = page(world, "auditor", "completeness", month=f"{FIRST:%Y-%m}")
-    assert "27 days of this month lack readings." in said
+    assert "27 days of this month lack readings." in said and "before the first reading" not in said
     assert said.count("tint-full") == 2 * 3 and said.count("tint-most") == 2 * 27
     assert reverse("portal:completeness_day", args=[world.market.area.pk, FIRST]) in said
+    said = page(world, "clerk", "completeness", month="2026-05")
+    assert "No past day of this month lacks a reading." in said and "tint-most" not in said
     said = page(world, "clerk", "completeness_day", world.market.area.pk, FIRST)
     assert "complete" in said and "Substitute now" not in said
     assert "Substitute now" in page(world, "clerk", "completeness_day", world.market.area.pk, EMPTY)
@@ -133,7 +135,7 @@ def test_a_reading_is_told_in_words_with_its_seal(world: World) -> None:
     query: dict[str, Any] = {"slot": start_of(world), "register": int(Register.CONSUMPTION)}
     for person in ("alice", "clerk", "auditor"):
         said = page(world, person, "reading", world.alice_point.pk, **query)
-        assert "consumption: 0.50" in said and "imported and signed by Utility" in said
+        assert "Consumption: 0.500" in said and "imported and signed by Utility" in said
         assert "on the ledger" in said and "Download the evidence" in said
     url = reverse("portal:reading", args=[world.alice_point.pk])
     for person in ("bob", "outsider"):

@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from apps.accounts.invitations import token_of
 from apps.accounts.models import Membership
+from apps.metering.models import EnrolmentCode
 from apps.offers.models import Offer, Purchase
 from apps.portal.urls import urlpatterns
 from tests.portal.test_imports import an_import
@@ -43,6 +44,16 @@ PAGES: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, int
     ("anchors", lambda w: [w.invoice.pk], (LOGIN, 404, 200, 404, 200, 200)),
     ("imports", lambda w: [], (LOGIN, 404, 404, 404, 200, 200)),
     ("import", lambda w: [an_import(w).pk], (LOGIN, 404, 404, 404, 200, 200)),
+    ("enrolments", lambda w: [], (LOGIN, 404, 404, 404, 200, 404)),
+    ("new_enrolment", lambda w: [], (LOGIN, 404, 404, 404, 200, 404)),
+    ("enrolment", lambda w: [w.enrolment.pk], (LOGIN, 404, 404, 404, 200, 404)),
+    ("enrolment_meters", lambda w: [w.enrolment.pk], (LOGIN, 404, 404, 404, 200, 404)),
+    ("enrolment_plant", lambda w: [w.enrolment.pk], (LOGIN, 404, 404, 404, 200, 404)),
+    ("enrolment_point", lambda w: [w.enrolment.pk], (LOGIN, 404, 404, 404, 200, 404)),
+    ("enrolment_test", lambda w: [w.enrolment.pk], (LOGIN, 404, 404, 404, 200, 404)),
+    ("enrolment_live", lambda w: [w.enrolment.pk], (LOGIN, 404, 404, 404, 200, 404)),
+    ("enrolment_protocol", lambda w: [w.enrolment.pk], (LOGIN, 404, 404, 404, 404, 404)),
+    ("enrolment_progress", lambda w: [w.enrolment.pk], (LOGIN, 404, 404, 404, 200, 404)),
     ("ledger", lambda w: [], (LOGIN, 404, 404, 404, 200, 200)),
     ("record", lambda w: [bytes(w.purchase.command_id or b"").hex()], (LOGIN, 200, 200, 404, 200, 200)),
     ("seal", lambda w: [bytes(w.purchase.command_id or b"").hex()], (LOGIN, 200, 200, 404, 200, 200)),
@@ -63,6 +74,9 @@ ACTIONS: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, i
     ("end_member", lambda w: [w.asked.pk], (LOGIN, 302, 404, 404, 404, 404)),
 ]
 
+# What staff send, about an enrolment of theirs.
+STAFF_ACTIONS = ("renew_code", "register_box", "go_live", "undo_enrolment")
+
 
 # Tried by everybody in a module of their own.
 IMPORT_ACTIONS = ["store_import", "stop_import", "discard_import"]
@@ -70,11 +84,12 @@ IMPORT_ACTIONS = ["store_import", "stop_import", "discard_import"]
 
 def rows() -> list[object]:
     """What the actions change."""
-    return [*Offer.objects.order_by("pk").values(), *Membership.objects.order_by("pk").values()]
+    models = (Offer, Membership, EnrolmentCode)
+    return [row for model in models for row in model._default_manager.order_by("pk").values()]
 
 
 def test_the_tables_name_every_address() -> None:
-    tried = [*OF_STAFF, *(name for name, *_ in PAGES + ACTIONS), *IMPORT_ACTIONS]
+    tried = [*OF_STAFF, *(name for name, *_ in PAGES + ACTIONS), *IMPORT_ACTIONS, *STAFF_ACTIONS]
     assert sorted(tried) == sorted(str(pattern.name) for pattern in urlpatterns)
 
 
@@ -103,6 +118,19 @@ def test_who_may_act(
         if person != "alice":
             assert rows() == before
     assert rows() != before
+
+
+@pytest.mark.parametrize("name", STAFF_ACTIONS)
+def test_only_staff_act_on_an_enrolment(world: World, name: str) -> None:
+    url = reverse(f"portal:{name}", args=[world.enrolment.pk])
+    before = rows()
+    for person in PEOPLE:
+        if person != "clerk":
+            assert world.client(person).post(url).status_code == (LOGIN if person == "guest" else 404), person
+    assert rows() == before
+    assert world.client("clerk").get(url).status_code == 405
+    assert world.client("clerk").post(url).status_code == 302
+    assert (rows() != before) == (name in ("renew_code", "undo_enrolment"))
 
 
 @pytest.mark.parametrize("name", ["publish", "discard", "withdraw"])

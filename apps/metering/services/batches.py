@@ -14,7 +14,7 @@ from apps.metering import readings
 from apps.metering.choices import Grade
 from apps.metering.exceptions import BatchRefused, Violation
 from apps.metering.measuring import check_measured
-from apps.metering.models import Batch, Decision, Device, ReadingImport
+from apps.metering.models import Batch, Decision, Device, DeviceKey, ReadingImport
 from apps.metering.services.devices import signing_key
 from evidence.readings import Quality, Reading, Register, Statement, Unit, batch_root
 from market_math.slots import local_day
@@ -45,6 +45,7 @@ def accept_batch(statement: Statement, signature: bytes, content: Sequence[Readi
     if known is not None:
         return Accepted(known, is_new=False)
     day = check_window(device.area, statement)
+    _check_key_time(key, day)
     readings.prepare_partitions(statement.start, statement.end)
     with transaction.atomic():
         locked = Device.objects.select_for_update().get(pk=device.pk)
@@ -80,6 +81,16 @@ def _store(
     )
     Device.objects.filter(pk=device.pk).update(last_contact=timezone.now(), last_sequence=statement.sequence)
     return batch
+
+
+def _check_key_time(key: DeviceKey, day: dt.date) -> None:
+    """A key that was exchanged speaks about the days before the next one's first."""
+    if key.grace_until is None:
+        return
+    following = key.device.keys.filter(pk__gt=key.pk).order_by("pk").values_list("since_day", flat=True).first()
+    if following is not None and day >= following:
+        message = _("This key was exchanged: it speaks about earlier days only.")
+        raise BatchRefused(Violation("statement.key", "outside_key_time", message), status=403)
 
 
 def _known(device: Device, statement: Statement, content: Sequence[Reading]) -> Batch | None:
