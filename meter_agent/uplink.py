@@ -10,7 +10,8 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from itertools import groupby
@@ -44,11 +45,20 @@ REFUSED_DOCUMENT = {400, 409, 413, 415, 422}
 
 
 class Unavailable(Exception):
-    """The head-end did not say what became of the batch, or no key signed one. `retry_after` is its wish in seconds."""
+    """The head-end did not say what became of the batch, or nobody signs one. `retry_after` is its wish in seconds."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+
+
+@contextmanager
+def signing() -> Generator[None, None, None]:
+    """Whoever holds the key may be away, as a head-end may. Raises `Unavailable`."""
+    try:
+        yield
+    except KeyFault as error:
+        raise Unavailable(str(error)) from None
 
 
 def series(readings: Sequence[Reading], step: int) -> Iterator[dict[str, Any]]:
@@ -196,7 +206,12 @@ class Uplink:
                 return False
             # What is sealed grows no more: on a dear line it waits until it may be sent.
             await self._afford(SMALLEST_BODY)
-            self._seal()
+            try:
+                with signing():
+                    self.sealer.seal()
+            except Unavailable as error:
+                self.fault.failed(error)
+                raise
             batch = self.journal.next_batch(self.destination.name)
             if batch is None:
                 return True
@@ -223,7 +238,9 @@ class Uplink:
     async def _send(self, batch: Batch) -> None:
         name, now = self.destination.name, int(time.time())
         status = ""
-        for request in self._requests(batch):
+        with signing():
+            requests = self._requests(batch)
+        for request in requests:
             try:
                 answer = await self.client.send(request)
             except httpx.HTTPError as error:
