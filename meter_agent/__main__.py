@@ -26,7 +26,7 @@ from meter_agent.control import Control, read_control
 from meter_agent.daemon import Agent
 from meter_agent.discover import discover_on
 from meter_agent.display import show
-from meter_agent.enrolment import Enroller, EnrolmentError, listed_meters
+from meter_agent.enrolment import Enroller, EnrolmentError
 from meter_agent.journal import open_journal
 from meter_agent.journal.errors import JournalError
 from meter_agent.journal.status import read_status
@@ -158,13 +158,12 @@ def code(text: str) -> str:
 def enroll(options: argparse.Namespace) -> int:
     path: Path = options.config
     typed = options.code or read_code(input("Code: "))
-    settings = read_key_settings(path)
-    open_keys(settings).make()
-    device_key = open_key(settings)
+    ring = open_keys(read_key_settings(path))
 
     async def work() -> None:
         async with httpx.AsyncClient(timeout=TIMEOUT, headers={"User-Agent": f"meter-agent {VERSION}"}) as client:
-            enroller = Enroller(path, options.server, typed, device_key, lambda: listed_meters(path), client)
+            discover = partial(found_meters, path, options.units)
+            enroller = Enroller(path, options.server, typed, ring, discover, client)
             device = await enroller.run()
         print(json.dumps({"device": device.hex(), "configuration": str(enroller.stored_at)}))
 

@@ -224,13 +224,6 @@ class Uplink:
         self.fault.cleared()
         return True
 
-    def _seal(self) -> None:
-        try:
-            self.sealer.seal()
-        except KeyFault as error:
-            self.fault.failed(error)
-            raise Unavailable(str(error)) from None
-
     async def _afford(self, body: int) -> None:
         while (seconds := self.allowance.pause_before(cost_of_exchange(body, self.url))) > 0:
             await asyncio.sleep(min(seconds, LONGEST_PAUSE))
