@@ -87,6 +87,57 @@ class Delay:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """How many times more of something ours takes than the baseline, by pairs of rounds: `aim` is the most."""
+
+    name: str
+    ours: Sequence[float]
+    baseline: Sequence[float]
+    aim: float
+    what: str
+    conditions: str
+
+    @property
+    def ratio(self) -> float:
+        return median(own / other for own, other in zip(self.ours, self.baseline, strict=True))
+
+    @property
+    def verdict(self) -> str:
+        return "holds" if self.ratio <= self.aim else "short"
+
+    def lines(self) -> list[str]:
+        own, other = median(self.ours), median(self.baseline)
+        return [
+            _headline(self.name, f"{self.ratio:.3g}", self.aim, self.verdict),
+            f"    ours {own:.3g} {self.what}; baseline {other:.3g}; at most the aim; {len(self.ours)} rounds",
+            f"    {self.conditions}",
+        ]
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Something of which there is no baseline: `aim` is the most, None where it is only told."""
+
+    name: str
+    value: float
+    aim: float | None
+    unit: str
+    conditions: str
+
+    @property
+    def verdict(self) -> str:
+        if self.aim is None:
+            return "reported"
+        return "holds" if self.value <= self.aim else "short"
+
+    def lines(self) -> list[str]:
+        return [
+            _headline(self.name, _number(self.value), self.aim, self.verdict),
+            f"    {self.unit}; {self.conditions}",
+        ]
+
+
+@dataclass(frozen=True)
 class Skipped:
     """A figure that could not be taken here."""
 
@@ -97,7 +148,7 @@ class Skipped:
         return [_headline(self.name, "-", None, "skipped"), f"    {self.reason}"]
 
 
-Found = Figure | Delay | Skipped
+Found = Figure | Delay | Cost | Amount | Skipped
 
 
 def compare(

@@ -147,6 +147,19 @@ class ChannelPoll(Struct):
 
 
 @dataclass(frozen=True, slots=True)
+class Document(Struct):
+    """A device sends a document whose bytes have this SHA-256: that says who sent it, its readings stay unsigned."""
+
+    device: Bytes32
+    key: Bytes32
+    body: Bytes32
+
+    @property
+    def digest(self) -> bytes:
+        return tagged("em/device-document/1", self.encode())
+
+
+@dataclass(frozen=True, slots=True)
 class Release(Struct):
     """A version of the box's program: an archive of `size` bytes with SHA-256 `archive`, signed with a release key."""
 

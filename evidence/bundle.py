@@ -18,6 +18,7 @@ from evidence.settlement import Allotment
 from evidence.sumtree import Node, Row, Sums
 
 TYPE = "energymarket/bundle/1"
+READINGS = "energymarket/readings/1"
 
 
 class BundleError(ValueError):
@@ -117,6 +118,16 @@ class Bundle:
     batches: tuple[SignedBatch, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ReadingsBundle:
+    """Readings of one metering point of an area, with what the ledger has to show for them, and nothing else."""
+
+    area: bytes
+    point: bytes
+    log: Log
+    batches: tuple[SignedBatch, ...]
+
+
 # Writing
 
 
@@ -128,6 +139,18 @@ def dump(bundle: Bundle) -> bytes:
             "salt": encode_bytes(bundle.salt),
             "ledger": _dump_log(bundle.log),
             "days": [_dump_day(day) for day in bundle.days],
+            "batches": [_dump_batch(batch) for batch in bundle.batches],
+        }
+    )
+
+
+def dump_readings(bundle: ReadingsBundle) -> bytes:
+    return canonical.dumps(
+        {
+            "type": READINGS,
+            "area": encode_bytes(bundle.area),
+            "point": encode_bytes(bundle.point),
+            "ledger": _dump_log(bundle.log),
             "batches": [_dump_batch(batch) for batch in bundle.batches],
         }
     )
@@ -242,6 +265,32 @@ def load(text: bytes) -> Bundle:
         _bytes("salt", top["salt"]),
         _log(top["ledger"]),
         tuple(_day(f"days[{i}]", day) for i, day in enumerate(_list("days", top["days"]))),
+        tuple(_batch(f"batches[{i}]", batch) for i, batch in enumerate(_list("batches", top["batches"]))),
+    )
+
+
+def is_of_readings(text: bytes) -> bool:
+    """Whether this claims to be a bundle of readings; `load_readings` says whether it is one."""
+    try:
+        value = canonical.loads(text)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and value.get("type") == READINGS
+
+
+def load_readings(text: bytes) -> ReadingsBundle:
+    """Read a bundle of readings. Raises `BundleError` as `load` does."""
+    try:
+        value = canonical.loads(text)
+    except ValueError as error:
+        raise BundleError(f"bundle: {error}") from None
+    top = _object("bundle", value, "type", "area", "point", "ledger", "batches")
+    if top["type"] != READINGS:
+        raise BundleError(f"bundle: the type {top['type']!r} is not {READINGS!r}")
+    return ReadingsBundle(
+        _bytes("area", top["area"]),
+        _bytes("point", top["point"]),
+        _log(top["ledger"]),
         tuple(_batch(f"batches[{i}]", batch) for i, batch in enumerate(_list("batches", top["batches"]))),
     )
 

@@ -1,4 +1,4 @@
-"""The command line: meter-agent key | enroll | run | once | status | simulate."""
+"""The command line: meter-agent key | keys | enroll | run | once | status | simulate."""
 
 import argparse
 import asyncio
@@ -8,24 +8,31 @@ import signal
 import sys
 from collections.abc import Coroutine, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from evidence.boxes import read_code
+from evidence.keys import Algorithm, PublicKey
 from meter_agent import VERSION
-from meter_agent.config import Config, read_config, read_key_file
+from meter_agent.buses import read_buses
+from meter_agent.config import read_config
 from meter_agent.configuration import ConfigurationError
 from meter_agent.daemon import Agent
-from meter_agent.enrolment import Enroller, EnrolmentError, listed_meters
+from meter_agent.discover import discover_on
+from meter_agent.enrolment import Enroller, EnrolmentError
+from meter_agent.finding import found_meters
 from meter_agent.journal import open_journal
 from meter_agent.journal.errors import JournalError
 from meter_agent.journal.status import read_status
-from meter_agent.keys import KeyFileError, load_key, load_or_create_key
+from meter_agent.keys import KeyFault, KeyRefused, Keys, Place, open_key, open_keys, read_key_settings
+from meter_agent.keys.__main__ import hold_keys
+from meter_agent.keys.settings import ALGORITHMS
 from meter_agent.link import TIMEOUT
-from meter_agent.simulator import Profile, read_profile, serve, simulate_day
-from meter_agent.tables import ConfigError, base_url
+from meter_agent.meters import read_all_maps
+from meter_agent.tables import ConfigError, base_url, read_toml
 
 log = logging.getLogger("meter_agent")
 
@@ -38,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging(options.verbose)
     try:
         return int(options.command(options))
-    except (ConfigError, ConfigurationError, EnrolmentError, KeyFileError, JournalError) as error:
+    except (ConfigError, ConfigurationError, EnrolmentError, KeyFault, JournalError) as error:
         print(f"meter-agent: {error}", file=sys.stderr)
         return UNUSABLE
 
@@ -48,7 +55,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--verbose", action="store_true", help="log repeated errors and each batch too")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for name, command, text in (
-        ("key", key, "print the device's public key as JSON, making the key on the first call"),
+        ("key", key, "print the device's public key as JSON, making the key on the first call; or exchange it"),
+        ("keys", keys, "hold the keys and sign for the agent, until SIGTERM or SIGINT"),
         ("enroll", enroll, "bring the box into a market with a one-time code; go on where it was stopped"),
         ("run", run, "read at the end of every slot and send, until SIGTERM or SIGINT"),
         ("once", once, "read now, store, send"),
@@ -60,13 +68,33 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         if command is enroll:
             sub.add_argument("--server", type=address, required=True, help="the market, as https://market.example")
+            sub.add_argument("--units", type=units, default=range(1, 11), help="the units to ask, such as 1-10")
             sub.add_argument("--code", type=code, help="the one-time code; asked for when it is left out")
+        if command is key:
+            exchange = sub.add_mutually_exclusive_group()
+            exchange.add_argument("--next", action="store_true", help="make the next key and print it")
+            exchange.add_argument("--promote", action="store_true", help="let the next key be the current one")
+            exchange.add_argument("--forget", type=Place, choices=[Place.NEXT, Place.OLD], help="give up this key")
     sub.add_argument("--profile", type=Path, required=True, help="the households to simulate (TOML)")
     which = sub.add_mutually_exclusive_group(required=True)
     which.add_argument("--day", type=date.fromisoformat, help="the local day to read, YYYY-MM-DD")
     which.add_argument("--live", action="store_true", help="serve the meters in real time until SIGTERM or SIGINT")
     sub.add_argument("--send", action="store_true", help="send what was read")
+    text = "print the meters that answer on the buses of the settings, as JSON"
+    sub = commands.add_parser("discover", help=text, description=text)
+    sub.add_argument("--config", type=Path, required=True, help="the agent's settings (TOML); its buses are enough")
+    sub.add_argument("--bus", action="append", help="only this bus; may be given several times")
+    sub.add_argument("--units", type=units, default=range(1, 11), help="the units to ask, such as 1-10 (the default)")
+    sub.set_defaults(command=find_meters)
     return top
+
+
+def units(text: str) -> range:
+    first, _, last = text.partition("-")
+    found = range(int(first), int(last or first) + 1)
+    if not found or found[0] < 0 or found[-1] > 255:
+        raise argparse.ArgumentTypeError("must be a unit or a range of units from 0 to 255, such as 1-10")
+    return found
 
 
 def set_up_logging(verbose: bool) -> None:
@@ -77,8 +105,28 @@ def set_up_logging(verbose: bool) -> None:
 
 
 def key(options: argparse.Namespace) -> int:
-    public = load_or_create_key(read_key_file(options.config)).public_key
-    print(json.dumps({"algorithm": "P-256", "x": public.x.hex(), "y": public.y.hex(), "id": public.id.hex()}))
+    ring = open_keys(read_key_settings(options.config))
+    public = ring.make_next() if options.next else exchange_key(ring, options)
+    names = {number: name for name, number in ALGORITHMS.items()}
+    algorithm = names[Algorithm(public.algorithm)]
+    print(json.dumps({"algorithm": algorithm, "x": public.x.hex(), "y": public.y.hex(), "id": public.id.hex()}))
+    return DONE
+
+
+def exchange_key(ring: Keys, options: argparse.Namespace) -> PublicKey:
+    """The current key after what the options ask for."""
+    if options.promote:
+        held = ring.held()
+        if Place.NEXT not in held.keys:
+            raise KeyRefused(held.faults.get(Place.NEXT, "there is no next key: make one with --next"))
+        ring.promote(held.keys[Place.NEXT].id)
+    if options.forget:
+        ring.forget(options.forget)
+    return ring.make()
+
+
+def keys(options: argparse.Namespace) -> int:
+    hold_keys(options.config)
     return DONE
 
 
@@ -99,11 +147,14 @@ def code(text: str) -> str:
 def enroll(options: argparse.Namespace) -> int:
     path: Path = options.config
     typed = options.code or read_code(input("Code: "))
-    device_key = load_or_create_key(read_key_file(path))
+    key_settings = read_key_settings(path)
+    open_keys(key_settings).make()
+    device_key = open_key(key_settings)
 
     async def work() -> None:
         async with httpx.AsyncClient(timeout=TIMEOUT, headers={"User-Agent": f"meter-agent {VERSION}"}) as client:
-            enroller = Enroller(path, options.server, typed, device_key, lambda: listed_meters(path), client)
+            discover = partial(found_meters, path, options.units)
+            enroller = Enroller(path, options.server, typed, device_key, discover, client)
             device = await enroller.run()
         print(json.dumps({"device": device.hex(), "configuration": str(enroller.stored_at)}))
 
@@ -113,7 +164,7 @@ def enroll(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     config = read_config(options.config)
-    device_key = load_key(config.key_file)
+    device_key = open_key(config.key)
 
     async def work() -> None:
         with open_journal(config.journal, config.device, config.journal_bytes) as journal:
@@ -127,7 +178,7 @@ def run(options: argparse.Namespace) -> int:
 
 def once(options: argparse.Namespace) -> int:
     config = read_config(options.config)
-    device_key = load_key(config.key_file)
+    device_key = open_key(config.key)
 
     async def work() -> bool:
         with open_journal(config.journal, config.device, config.journal_bytes) as journal:
@@ -142,31 +193,45 @@ def status(options: argparse.Namespace) -> int:
     return DONE
 
 
-def simulate(options: argparse.Namespace) -> int:
-    profile = read_profile(options.profile)
-    if options.live:
-        return serve_live(profile)
-    if options.config is None:
-        raise ConfigError("--config must be given with --day")
-    return walk_through_day(read_config(options.config), profile, options.day, options.send)
+def find_meters(options: argparse.Namespace) -> int:
+    table = read_toml(options.config)
+    maps = read_all_maps(table, options.config.parent)
+    buses = read_buses(table)
+    wanted = options.bus or list(buses)
+    for name in wanted:
+        if name not in buses:
+            raise ConfigError(f"buses: there is none called {name}")
 
+    async def work() -> list[dict[str, Any]]:
+        found = [await discover_on(buses[name], options.units, maps) for name in wanted]
+        return [meter.as_json() | {"bus": name} for name, meters in zip(wanted, found, strict=True) for meter in meters]
 
-def serve_live(profile: Profile) -> int:
-    log.info("serving %d households on %s:%d", len(profile.households), profile.host, profile.port)
-    try:
-        asyncio.run(until_stopped(serve(profile)))
-    except OSError as error:
-        print(f"meter-agent: {error}", file=sys.stderr)
-        return NOT_DONE
+    print(json.dumps(asyncio.run(work()), indent=2))
     return DONE
 
 
-def walk_through_day(config: Config, profile: Profile, day: date, send: bool) -> int:
-    device_key = load_key(config.key_file)
+def simulate(options: argparse.Namespace) -> int:
+    # A Modbus server is nothing that a box in a cabinet should carry.
+    from meter_agent.simulator import read_profile, serve, simulate_day
+
+    profile = read_profile(options.profile)
+    if options.live:
+        log.info("serving %d households on %s:%d", len(profile.households), profile.host, profile.port)
+        try:
+            asyncio.run(until_stopped(serve(profile)))
+        except OSError as error:
+            print(f"meter-agent: {error}", file=sys.stderr)
+            return NOT_DONE
+        return DONE
+    if options.config is None:
+        raise ConfigError("--config must be given with --day")
+    config = read_config(options.config)
+    device_key = open_key(config.key)
     with open_journal(config.journal, config.device, config.journal_bytes) as journal:
-        result = asyncio.run(simulate_day(config, profile, journal, device_key, day, send=send))
+        result = asyncio.run(simulate_day(config, profile, journal, device_key, options.day, send=options.send))
     print(json.dumps(result))
-    return DONE if result["complete"] and result["sent"] == send and not result["refused"] else NOT_DONE
+    is_done = result["complete"] and result["sent"] == options.send and not result["refused"]
+    return DONE if is_done else NOT_DONE
 
 
 async def until_stopped(work: Coroutine[Any, Any, None]) -> None:

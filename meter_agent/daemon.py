@@ -12,18 +12,20 @@ from typing import Self
 from evidence.keys import Signer
 from evidence.readings import Reading
 from meter_agent.clock import Watch, since_boot
-from meter_agent.config import Config, PointConfig, Role
+from meter_agent.config import Config, PointConfig
 from meter_agent.destinations import Ledger, Market, Measures
 from meter_agent.energy import PUNCTUAL_SECONDS, PointState, read_slot
 from meter_agent.faults import Fault
+from meter_agent.inputs import Change, Inputs
 from meter_agent.journal import Journal
 from meter_agent.journal.errors import JournalFull
 from meter_agent.link import Allowance, open_client
 from meter_agent.reader import Reader
-from meter_agent.registers import Direction, MeterError, RawCounter
+from meter_agent.registers import MeterError, Quantity, RawCounter
 from meter_agent.reporter import Reporter
 from meter_agent.senders import open_sender
 from meter_agent.slots import iso, slot_start
+from meter_agent.terms import Role
 from meter_agent.uplink import Sealer, Uplink
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,11 @@ class Stored:
     readings: list[Reading]
 
 
+def _report(change: Change) -> None:
+    words = {True: "alarm", False: "no alarm", None: "unknown"}
+    log.warning("input %s: %s since %s", change.name, words[change.alarm], iso(change.at))
+
+
 class Agent:
     """One device with its meters, journal and uplink. Made inside a running event loop."""
 
@@ -61,6 +68,7 @@ class Agent:
         self.clock = clock
         self.sleep = sleep
         self.reader = Reader(config.points)
+        self.inputs = Inputs(config.inputs, self.reader.bus, _report, clock)
         self.allowance = Allowance(journal, config.bytes_per_day, clock)
         self.client = open_client(self.allowance)
         sealer = Sealer(config, journal, key)
@@ -105,7 +113,7 @@ class Agent:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        self.reader.close()
+        await self.reader.close()
         for reporter in self.reporters:
             await reporter.sender.close()
         await self.client.aclose()
@@ -115,6 +123,7 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.read_for_ever())
+                tasks.create_task(self.inputs.run())
                 tasks.create_task(self.ask_for_the_time())
                 for sender in self.senders:
                     tasks.create_task(sender.run())
@@ -166,7 +175,7 @@ class Agent:
         if state.read_at is not None and boundary <= state.read_at:
             log.info("%s: already read at %s", point.name, iso(state.read_at))
             return True
-        raw: dict[Role, dict[Direction, RawCounter]] = {}
+        raw: dict[Role, dict[Quantity, RawCounter]] = {}
         while True:
             for role in point.meters.keys() - raw.keys():
                 counters = await self._read_meter(point, role)
@@ -216,7 +225,7 @@ class Agent:
         for day, count in self.journal.thin(self.config.time_zone, int(self.clock())):
             log.error("the journal is full: %d readings of %s are given up, their totals stay", count, day)
 
-    async def _read_meter(self, point: PointConfig, role: Role) -> dict[Direction, RawCounter] | None:
+    async def _read_meter(self, point: PointConfig, role: Role) -> dict[Quantity, RawCounter] | None:
         fault = self._faults[point.id, role]
         try:
             counters = await self.reader.counters(point.id, role)

@@ -1,36 +1,32 @@
 """From counters to readings: plain functions, no clock, no files, no network.
 
-A reading is the difference of two rounded running sums, floor(E + ½), so that rounding never adds up.
-What a point consumed is what it generated, less what it gave to the grid, plus what it took from there. Where its
-generation is not measured, consumption is what it took from the grid.
+A reading is the difference of two rounded running sums, floor(E + ½), so that rounding never adds up. Which counters a
+running sum is made of: see `meter_agent.terms`.
 """
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from evidence.readings import Quality, Reading, Register
-from meter_agent.config import PointConfig, Role
-from meter_agent.registers import LARGEST_SCALE, WRAP, Direction, RawCounter
+from evidence.readings import Quality, Reading, Register, Unit
+from meter_agent.config import PointConfig
+from meter_agent.registers import LARGEST_SCALE, Quantity, RawCounter
 from meter_agent.slots import iso, split_evenly
+from meter_agent.terms import Role, Terms
 
 # Counters are kept exactly, in the smallest unit that a SunSpec scale factor can express.
 TICKS_PER_WH: int = 10**LARGEST_SCALE
 # A counter read up to this many seconds after the end of a slot stands for the end of the slot.
 PUNCTUAL_SECONDS = 30
-# Two meters never agree to the last Wh. Consumption that comes out below zero is owed to the next slots, up to here.
+# Two meters never agree to the last Wh. Consumption that comes out below zero is owed to the next slots, up to here and
+# as much more as the meters' last digits leave open.
 LARGEST_DEBT_WH = 1000
 # What was counted in a longer time is not spread over its slots: nobody could say when it was.
 LONGEST_GAP = 40 * 86_400
+UNITS = {Unit.WH: "Wh", Unit.VARH: "varh"}
 
-CounterKey = tuple[Role, Direction]
-RawCounters = Mapping[Role, Mapping[Direction, RawCounter]]
-Terms = tuple[tuple[int, Role, Direction], ...]
-
-GENERATED = (1, Role.GENERATION, Direction.EXPORT)
-TAKEN = (1, Role.GRID, Direction.IMPORT)
-GIVEN = (-1, Role.GRID, Direction.EXPORT)
-GIVEN_TO_GRID = (1, Role.GRID, Direction.EXPORT)
+CounterKey = tuple[Role, Quantity]
+RawCounters = Mapping[Role, Mapping[Quantity, RawCounter]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +66,8 @@ class Remark:
     text: str
 
 
-def terms_of(point: PointConfig) -> dict[Register, Terms]:
-    """Which counters make up each register that the point's meters can tell."""
-    terms: dict[Register, Terms] = {}
-    measures_generation = Role.GENERATION in point.meters
-    if Role.GRID in point.meters:
-        terms[Register.CONSUMPTION] = (GENERATED, GIVEN, TAKEN) if measures_generation else (TAKEN,)
-        terms[Register.GRID_IMPORT] = (TAKEN,)
-        terms[Register.GRID_EXPORT] = (GIVEN_TO_GRID,)
-    if measures_generation:
-        terms[Register.GENERATION] = (GENERATED,)
-    return terms
-
-
 def formula(terms: Terms) -> str:
-    return " ".join(f"{sign:+d}*{role}.{direction}" for sign, role, direction in terms)
+    return " ".join(f"{sign:+d}*{role}.{quantity}" for sign, role, quantity in terms)
 
 
 def ticks(raw: int, scale: int) -> int:
@@ -110,8 +93,8 @@ def advance(before: Counter | None, now: RawCounter, at: int, max_kw: int) -> Co
         return Counter(now.raw, now.scale, ticks(now.raw, now.scale), at, since=at)
     if now.raw == 0 and before.raw != 0:
         raise NotAccumulated
-    if now.scale == before.scale:
-        counted = ticks((now.raw - before.raw) % WRAP, now.scale)
+    if now.scale == before.scale and now.modulus is not None:
+        counted = ticks((now.raw - before.raw) % now.modulus, now.scale)
     else:
         counted = ticks(now.raw, now.scale) - ticks(before.raw, before.scale)
     possible = max_kw * 1000 * (at - before.at + PUNCTUAL_SECONDS) * TICKS_PER_WH // 3600
@@ -130,8 +113,8 @@ def read_slot(
     counters, remarks = _advance_all(point, state, raw, boundary)
     registers = dict(state.registers)
     readings: list[Reading] = []
-    for register, terms in terms_of(point).items():
-        needed = [counters.get((role, direction)) for _, role, direction in terms]
+    for register, terms in point.terms.items():
+        needed = [counters.get((role, quantity)) for _, role, quantity in terms]
         known = [counter for counter in needed if counter is not None and counter.at == boundary]
         if len(known) < len(terms):
             continue
@@ -141,18 +124,20 @@ def read_slot(
         registers[register] = now
         if before is None:
             continue
-        name = f"{point.name} {register.name.lower()}"
+        name, unit = f"{point.name} {register.name.lower()}", UNITS[register.unit]
         reason = _reason_to_start_again(before, now, known, step)
         if reason:
             remarks.append(Remark(logging.ERROR, f"{name}: {reason}; no reading since {iso(before.until)}"))
             continue
         wh = now.reported - before.reported
         if wh < 0:
-            remarks.append(Remark(logging.INFO, f"{name}: {wh} Wh, taken off the next slots"))
+            remarks.append(Remark(logging.INFO, f"{name}: {wh} {unit}, taken off the next slots"))
             registers[register] = replace(before, until=boundary)
         new = _spread(point.id, register, range(before.until, boundary, step), max(wh, 0))
         if len(new) > 1:
-            text = f"{name}: not read since {iso(before.until)}, {wh} Wh spread over {len(new)} slots as substitutes"
+            text = (
+                f"{name}: not read since {iso(before.until)}, {wh} {unit} spread over {len(new)} slots as substitutes"
+            )
             remarks.append(Remark(logging.WARNING, text))
         readings += new
     return PointState(counters, registers), readings, remarks
@@ -164,18 +149,18 @@ def _advance_all(
     counters = dict(state.counters)
     remarks = []
     for role, values in raw.items():
-        for direction, value in values.items():
-            name = f"{point.name} {role} meter, {direction} counter"
-            before = counters.get((role, direction))
+        for quantity, value in values.items():
+            name = f"{point.name} {role} meter, {quantity} counter"
+            before = counters.get((role, quantity))
             try:
                 after = advance(before, value, boundary, point.meters[role].max_kw)
             except NotAccumulated:
                 remarks.append(Remark(logging.ERROR, f"{name}: shows 0 (not accumulated), not used"))
                 continue
             if before is not None and after.since != before.since:
-                text = f"{name}: went from {before.raw}e{before.scale} to {value.raw}e{value.scale} Wh, starts again"
-                remarks.append(Remark(logging.ERROR, text))
-            counters[role, direction] = after
+                step = f"from {before.raw}e{before.scale} to {value.raw}e{value.scale} {UNITS[quantity.unit]}"
+                remarks.append(Remark(logging.ERROR, f"{name}: went {step}, starts again"))
+            counters[role, quantity] = after
     return counters, remarks
 
 
@@ -188,7 +173,8 @@ def _reason_to_start_again(before: Progress, now: Progress, counters: list[Count
         return f"not read for {(now.until - before.until) // 86_400} days"
     if any(counter.since > before.until for counter in counters):
         return "a counter started again"
-    if now.reported - before.reported < -LARGEST_DEBT_WH:
+    last_digits = sum(10 ** max(counter.scale, 0) for counter in counters)
+    if now.reported - before.reported < -LARGEST_DEBT_WH - last_digits:
         return f"{now.reported - before.reported} Wh (are import and export of the grid meter swapped?)"
     return None
 

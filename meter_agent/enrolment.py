@@ -9,7 +9,7 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from evidence.boxes import Enrolment, EnrolmentAnswer, Instruction, body_hash, c
 from evidence.canonical import check_depth, decode_bytes, encode_bytes
 from evidence.keys import PublicKey, Signer
 from meter_agent import VERSION
-from meter_agent.config import Role, read_config, read_journal_path
+from meter_agent.config import read_config, read_journal_path
 from meter_agent.configuration import (
     Configuration,
     configuration_path,
@@ -30,11 +30,10 @@ from meter_agent.configuration import (
     store_configuration,
     trusted_keys,
 )
-from meter_agent.energy import rounded_wh, ticks
 from meter_agent.faults import Fault
+from meter_agent.finding import LONGEST_ERROR, FoundMeter, read_now
 from meter_agent.reader import Reader
-from meter_agent.registers import MeterError, RawCounter
-from meter_agent.tables import ConfigError, read_toml
+from meter_agent.tables import ConfigError
 from meter_agent.uplink import Unavailable, is_refusal, pause, retry_after
 
 log = logging.getLogger(__name__)
@@ -44,30 +43,10 @@ LOOK_AGAIN_SECONDS = 60
 ASK_AGAIN_SECONDS = 3.0
 ASK_AGAIN_AT_LEAST_EVERY = 15.0
 LONGEST_ANSWER = 2_000_000
-LONGEST_ERROR = 300
-NOWHERE = "http://localhost"
 
 
 class EnrolmentError(Exception):
     """The box is not taken in, with what to do about it."""
-
-
-@dataclass(frozen=True, slots=True)
-class FoundMeter:
-    """A meter: the settings by which it is read, as those of a point's meter, and what it shows now in Wh and varh."""
-
-    settings: Mapping[str, Any]
-    description: str = ""
-    serial: str = ""
-    energy: Mapping[str, int] | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "settings": dict(self.settings),
-            "description": self.description[:200],
-            "serial": self.serial[:100],
-            "energy": dict(self.energy or {}),
-        }
 
 
 Discover = Callable[[], Awaitable[list[FoundMeter]]]
@@ -185,12 +164,12 @@ class Enroller:
         try:
             return [
                 {"sequence": stored.said.sequence, "point": point.id.hex(), "role": str(role)}
-                | await _test(reader, point.id, role)
+                | await read_now(reader, point.id, role)
                 for point in config.points
                 for role in point.meters
             ]
         finally:
-            reader.close()
+            await reader.close()
 
     async def _ask(self, body: bytes) -> Told:
         public: PublicKey = self.key.public_key
@@ -227,41 +206,6 @@ class Enroller:
             return Told(str(members_told["state"]), configuration)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Unavailable(f"the answer cannot be trusted: {error}") from None
-
-
-async def listed_meters(path: Path) -> list[FoundMeter]:
-    """The [[meters]] of the file: those that nothing can find by itself, with what they show now."""
-    tables: list[dict[str, Any]] = read_toml(path).take("meters", tables_of, [])
-    found = []
-    for index, settings in enumerate(tables):
-        pretended = {"id": f"{index:064x}", "secret": "00" * 32, "grid": settings}
-        config = read_config(path, {"device": "00" * 32, "server": NOWHERE, "time_zone": "UTC", "points": [pretended]})
-        reader = Reader(config.points)
-        try:
-            shown = await _test(reader, config.points[0].id, Role.GRID)
-        finally:
-            reader.close()
-        kind = settings.get("map") or settings.get("gateway") or ""
-        found.append(FoundMeter(settings, shown["error"] or str(kind), energy=shown["energy"]))
-    return found
-
-
-def tables_of(value: object) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise ValueError("must be given as [[meters]]")
-    return value
-
-
-async def _test(reader: Reader, point: bytes, role: Role) -> dict[str, Any]:
-    try:
-        return {"energy": energy_of(await reader.counters(point, role)), "error": ""}
-    except MeterError as error:
-        return {"energy": {}, "error": str(error)[:LONGEST_ERROR]}
-
-
-def energy_of(counters: Mapping[Any, RawCounter]) -> dict[str, int]:
-    """What counters show, in Wh and varh."""
-    return {str(quantity): rounded_wh(ticks(each.raw, each.scale)) for quantity, each in counters.items()}
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -1,127 +1,112 @@
-"""Reads the counters of meters over Modbus TCP."""
+"""Reads the counters of a point's meters, wherever they hang."""
 
-import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Protocol
 
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ModbusException
-
-from meter_agent.config import MeterConfig, PointConfig, Role
-from meter_agent.registers import (
-    SUNSPEC_BASES,
-    SUNSPEC_END,
-    SUNSPEC_MARKER,
-    Direction,
-    MeterError,
-    RawCounter,
-    decode,
-)
-
-ANSWER_SECONDS = 2.0
-RETRIES = 1
-LAST_REGISTER = 0xFFFF
+from meter_agent import sunspec
+from meter_agent.buses import Bus, BusConfig
+from meter_agent.config import PointConfig
+from meter_agent.gateways import Gateway, open_gateway
+from meter_agent.inputs import Pulses
+from meter_agent.meters import GatewayConfig, MeterConfig, PulseConfig, RemoteConfig
+from meter_agent.registers import ACTIVE, MeterError, Quantity, RawCounter, decode, registers_of
+from meter_agent.terms import Role
 
 
-class ExceptionReply(MeterError):
-    """The meter answers that it cannot give these registers."""
-
-
-class Bus:
-    """A Modbus TCP connection, which several meters may share. One request at a time."""
-
-    def __init__(self, host: str, port: int, answer_seconds: float = ANSWER_SECONDS) -> None:
-        self.name = f"{host}:{port}"
-        self.lock = asyncio.Lock()
-        # Reconnecting is left to the next request: a task that does it by itself would outlive this object.
-        self._client = AsyncModbusTcpClient(
-            host, port=port, timeout=answer_seconds, retries=RETRIES, reconnect_delay=0, name=self.name
-        )
-
-    async def read(self, unit: int, address: int, count: int) -> list[int]:
-        """Holding registers of one unit. Raises `MeterError`."""
-        try:
-            if not self._client.connected and not await self._client.connect():
-                raise MeterError(f"{self.name} accepts no connection")
-            answer = await self._client.read_holding_registers(address, count=count, device_id=unit)
-        except (ModbusException, OSError) as error:
-            # A late answer must not be taken for the answer to the next request.
-            self.close()
-            raise MeterError(f"unit {unit} at {self.name} does not answer ({error})") from None
-        except asyncio.CancelledError:
-            self.close()
-            raise
-        if answer.isError():
-            code = getattr(answer, "exception_code", None)
-            raise ExceptionReply(f"unit {unit} at {self.name} answers register {address} with exception {code}")
-        if len(answer.registers) != count:
-            raise MeterError(f"unit {unit} at {self.name} gave {len(answer.registers)} registers instead of {count}")
-        return list(answer.registers)
-
-    def close(self) -> None:
-        self._client.close()
+class Source(Protocol):
+    async def counters(self) -> dict[Quantity, RawCounter]:
+        """What the counters show now. Raises `MeterError`."""
 
 
 class Meter:
-    """A SunSpec meter. Where its model stands is looked up once, and again after any error."""
+    """A meter on a bus. Where a SunSpec model stands is looked up once, and again after any error."""
 
-    def __init__(self, bus: Bus, config: MeterConfig) -> None:
+    def __init__(self, bus: Bus, config: MeterConfig, quantities: Collection[Quantity] = ACTIVE) -> None:
         self.bus = bus
         self.config = config
+        self.quantities = [quantity for quantity in config.map.fields if quantity in quantities]
         self._address: int | None = None
 
-    async def counters(self) -> dict[Direction, RawCounter]:
+    async def counters(self) -> dict[Quantity, RawCounter]:
         """Raises `MeterError`."""
+        meter_map, unit = self.config.map, self.config.unit
         async with self.bus.lock:
             try:
                 if self._address is None:
-                    self._address = await self._find_model()
-                words = await self.bus.read(self.config.unit, self._address, self.config.map.words)
-                return decode(self.config.map, words)
+                    self._address = await self._find()
+                frames = [
+                    (frame, await self.bus.read(unit, self._address + frame.start, len(frame), meter_map.function))
+                    for frame in meter_map.frames(self.quantities)
+                ]
+                return decode(meter_map, registers_of(frames), self.quantities)
             except MeterError:
                 self._address = None
                 raise
 
-    async def _find_model(self) -> int:
-        address = await self._find_base() + len(SUNSPEC_MARKER)
-        while address < LAST_REGISTER:
-            model, length = await self.bus.read(self.config.unit, address, 2)
-            if model == self.config.map.model:
-                return address
-            if model == SUNSPEC_END:
-                break
-            address += 2 + length
-        raise MeterError(f"unit {self.config.unit} at {self.bus.name} has no SunSpec model {self.config.map.model}")
+    async def _find(self) -> int:
+        """The address from which those of the map are counted."""
+        if self.config.map.model is None:
+            return 0
+        return await sunspec.find_model(self.bus, self.config.unit, self.config.map.model)
 
-    async def _find_base(self) -> int:
-        for base in SUNSPEC_BASES:
-            try:
-                if await self.bus.read(self.config.unit, base, len(SUNSPEC_MARKER)) == SUNSPEC_MARKER:
-                    return base
-            except ExceptionReply:
-                continue
-        raise MeterError(f"unit {self.config.unit} at {self.bus.name} is not a SunSpec device")
+
+class Remote:
+    """Counters that a gateway tells."""
+
+    def __init__(self, gateway: Gateway, config: RemoteConfig, quantities: Collection[Quantity]) -> None:
+        self.gateway = gateway
+        self.config = config
+        self.quantities = quantities
+
+    async def counters(self) -> dict[Quantity, RawCounter]:
+        """Raises `MeterError`."""
+        addresses = {quantity: self.config.counters[quantity] for quantity in self.quantities}
+        shown = await self.gateway.counters(set(addresses.values()), self.config.scale)
+        return {quantity: shown[address] for quantity, address in addresses.items()}
 
 
 class Reader:
-    """All meters of all points; those at the same address share a connection."""
+    """All meters of all points; those on the same line share it. Made inside a running event loop."""
 
     def __init__(self, points: Iterable[PointConfig]) -> None:
-        self._buses: dict[tuple[str, int], Bus] = {}
-        self._meters = {
-            (point.id, role): Meter(self._bus(meter.host, meter.port), meter)
-            for point in points
-            for role, meter in point.meters.items()
-        }
+        points = tuple(points)
+        self._buses: dict[BusConfig, Bus] = {}
+        self._gateways = {config: open_gateway(config, addresses) for config, addresses in _gateways(points).items()}
+        self._sources = {(point.id, role): self._source(point, role) for point in points for role in point.meters}
 
-    def _bus(self, host: str, port: int) -> Bus:
-        if (host, port) not in self._buses:
-            self._buses[host, port] = Bus(host, port)
-        return self._buses[host, port]
+    def _source(self, point: PointConfig, role: Role) -> Source:
+        config, quantities = point.meters[role], point.quantities(role)
+        if isinstance(config, MeterConfig):
+            return Meter(self.bus(config.bus), config, quantities)
+        if isinstance(config, PulseConfig):
+            return Pulses(self.bus(config.bus), config, quantities)
+        return Remote(self._gateways[config.gateway], config, quantities)
 
-    async def counters(self, point: bytes, role: Role) -> dict[Direction, RawCounter]:
+    def bus(self, config: BusConfig) -> Bus:
+        if config not in self._buses:
+            self._buses[config] = Bus(config)
+        return self._buses[config]
+
+    async def counters(self, point: bytes, role: Role) -> dict[Quantity, RawCounter]:
         """Raises `MeterError`."""
-        return await self._meters[point, role].counters()
+        return await self._sources[point, role].counters()
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        for source in self._sources.values():
+            if isinstance(source, Pulses):
+                await source.close()
         for bus in self._buses.values():
             bus.close()
+        for gateway in self._gateways.values():
+            await gateway.close()
+
+
+def _gateways(points: Iterable[PointConfig]) -> dict[GatewayConfig, set[str]]:
+    """The gateways that are needed, and what they will be asked for."""
+    found: dict[GatewayConfig, set[str]] = {}
+    for point in points:
+        for role, meter in point.meters.items():
+            if isinstance(meter, RemoteConfig):
+                asked = {meter.counters[quantity] for quantity in point.quantities(role)}
+                found.setdefault(meter.gateway, set()).update(asked)
+    return found

@@ -1,4 +1,4 @@
-"""Meters of make-believe households, served over Modbus TCP as SunSpec devices.
+"""Meters of make-believe households, served over Modbus TCP in the form of any register map.
 
 The profile is a TOML file:
 
@@ -13,12 +13,13 @@ The profile is a TOML file:
     kwp = 8.5
     generation_unit = 2           # left out with kwp = 0
     grid_unit = 1
+    grid_map = "em340"            # which meter it is; without it a SunSpec one ("sunspec203")
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Self
@@ -29,20 +30,20 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from evidence.keys import Signer
-from meter_agent.config import Config, PointConfig, Role
+from meter_agent.buses import BusConfig
+from meter_agent.config import Config
 from meter_agent.daemon import Agent
 from meter_agent.household import Household
+from meter_agent.images import Image
 from meter_agent.journal import Journal
-from meter_agent.registers import MAPS, SUNSPEC_END, SUNSPEC_MARKER, WRAP, Direction
+from meter_agent.maps import MAPS
+from meter_agent.meters import AnyMeter, MeterConfig, one_of
+from meter_agent.registers import MeterMap, Quantity
 from meter_agent.slots import slots_of_day
 from meter_agent.tables import ConfigError, Table, bytes32, integer, number, read_toml, text, zone
+from meter_agent.terms import Role
 
-BASE = 40000
-COMMON_MODEL, COMMON_LENGTH = 1, 66
-METER_LENGTH = 105
-METER = MAPS["sunspec203"]
-METER_ADDRESS = BASE + 2 + 2 + COMMON_LENGTH
-MILLI = 0x10000 - 3  # scale factor -3: the counters show mWh
+DEFAULT_MAP = MAPS["sunspec203"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,10 @@ class HouseholdProfile:
     annual_kwh: float
     kwp: float
     units: dict[Role, int]
+    maps: Mapping[Role, MeterMap] = field(default_factory=dict)
+
+    def map_of(self, role: Role) -> MeterMap:
+        return self.maps.get(role, DEFAULT_MAP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,7 @@ def _household(table: Table) -> HouseholdProfile:
         annual_kwh=table.take("annual_kwh", number(0, 1_000_000)),
         kwp=table.take("kwp", number(0, 100_000), 0.0),
         units={role: table.take(f"{role}_unit", integer(1, 247)) for role in Role if f"{role}_unit" in table},
+        maps={role: table.take(f"{role}_map", one_of(MAPS)) for role in Role if f"{role}_map" in table},
     )
     if not household.units:
         raise ConfigError(f"{table.key('grid_unit')}: is missing")
@@ -132,60 +138,60 @@ class Simulation:
     def _meters(self, household: HouseholdProfile, profile: Profile) -> Iterable[SimDevice]:
         house = Household(household.seed, household.annual_kwh, household.kwp, profile.time_zone)
         for role, unit in household.units.items():
+            image = Image(household.map_of(role), f"{role} meter")
             yield SimDevice(
                 id=unit,
-                simdata=[SimData(BASE, values=image(role), datatype=DataType.REGISTERS, readonly=True)],
-                action=self._action(house, role),
+                simdata=[SimData(image.start, values=image.words, datatype=DataType.REGISTERS, readonly=True)],
+                action=self._action(house, role, image),
             )
 
-    def _action(self, house: Household, role: Role) -> Callable[..., Any]:
+    def _action(self, house: Household, role: Role, image: Image) -> Callable[..., Any]:
         async def refresh(
             function: int, start: int, address: int, count: int, registers: list[int], values: object
         ) -> ExcCodes | None:
-            for direction, mwh in counters(house, role, self.clock()).items():
-                offset = METER_ADDRESS - start + METER.counters[direction].offset
-                registers[offset : offset + 2] = words(mwh % WRAP)
+            if function != image.map.function:
+                return ExcCodes.ILLEGAL_FUNCTION
+            for at, words in image.counters(counters(house, role, self.clock())):
+                registers[at - start : at - start + len(words)] = words
             return None
 
         return refresh
 
 
-def counters(house: Household, role: Role, instant: float) -> dict[Direction, int]:
-    """What the household's meter of that role has counted, in mWh."""
+def counters(house: Household, role: Role, instant: float) -> dict[Quantity, int]:
+    """What the household's meter of that role has counted, in mWh and mvarh."""
     energies = house.energies(instant)
     if role is Role.GENERATION:
-        return {Direction.EXPORT: energies.generated, Direction.IMPORT: 0}
-    return {Direction.EXPORT: energies.exported, Direction.IMPORT: energies.imported}
-
-
-def words(number: int) -> list[int]:
-    return [number >> 16, number & 0xFFFF]
-
-
-def image(role: Role) -> list[int]:
-    """Registers of a SunSpec device with the common model and a three-phase meter, its counters at 0."""
-    common = [COMMON_MODEL, COMMON_LENGTH, *[0] * COMMON_LENGTH]
-    for offset, label in ((2, "Simulated"), (18, f"{role} meter")):
-        content = label.encode().ljust(32, b"\0")
-        common[offset : offset + 16] = [int.from_bytes(content[i : i + 2], "big") for i in range(0, 32, 2)]
-    meter = [METER.model, METER_LENGTH, *[0] * METER_LENGTH]
-    for field in METER.counters.values():
-        meter[field.scale_offset] = MILLI
-    return [*SUNSPEC_MARKER, *common, *meter, SUNSPEC_END, 0]
+        return {Quantity.EXPORT: energies.generated}
+    return {
+        Quantity.EXPORT: energies.exported,
+        Quantity.IMPORT: energies.imported,
+        Quantity.REACTIVE_1: energies.imported // 5,
+        Quantity.REACTIVE_2: energies.exported // 50,
+        Quantity.REACTIVE_3: energies.exported // 10,
+        Quantity.REACTIVE_4: energies.imported // 20,
+    }
 
 
 def at_simulator(config: Config, profile: Profile, port: int) -> Config:
     """The configuration with all its meters found at the simulator. Raises `ConfigError` when it lacks one."""
-    units = {household.point: household.units for household in profile.households}
+    households = {household.point: household for household in profile.households}
 
-    def moved(index: int, point: PointConfig) -> PointConfig:
-        for role, meter in point.meters.items():
-            if units.get(point.id, {}).get(role) != meter.unit:
-                raise ConfigError(f"points[{index}].{role}: the profile has no such meter with unit {meter.unit}")
-        meters = {role: replace(meter, host="127.0.0.1", port=port) for role, meter in point.meters.items()}
-        return replace(point, meters=meters)
+    def moved(name: str, meter: AnyMeter, household: HouseholdProfile | None, role: Role) -> MeterConfig:
+        if not isinstance(meter, MeterConfig):
+            raise ConfigError(f"{name}: is not on a bus, so it cannot be simulated")
+        if household is None or household.units.get(role) != meter.unit:
+            raise ConfigError(f"{name}: the profile has no such meter with unit {meter.unit}")
+        if meter.map != household.map_of(role):
+            raise ConfigError(f"{name}: the profile has a {household.map_of(role).name} there")
+        return replace(meter, bus=BusConfig("127.0.0.1", port))
 
-    return replace(config, points=tuple(moved(index, point) for index, point in enumerate(config.points)))
+    points = []
+    for index, point in enumerate(config.points):
+        household = households.get(point.id)
+        meters = {role: moved(f"points[{index}].{role}", each, household, role) for role, each in point.meters.items()}
+        points.append(replace(point, meters=meters))
+    return replace(config, points=tuple(points))
 
 
 async def simulate_day(

@@ -92,6 +92,12 @@ def number(low: float, high: float) -> Callable[[object], float]:
     return read
 
 
+def flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
 def bytes32(value: object) -> bytes:
     if not isinstance(value, str) or not _HEX_32_BYTES.fullmatch(value):
         raise ValueError("must be 64 hexadecimal digits")

@@ -11,11 +11,12 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.choices import MemberRole, PartyRole
 from apps.accounts.exceptions import MembershipError
-from apps.accounts.models import Membership, Party, PartyKey, User
+from apps.accounts.models import ApiClient, Membership, Party, PartyKey, User
 from apps.accounts.services import memberships
 from apps.accounts.services.parties import register_party
 from apps.accounts.tenants import ReadOnlyAdmin, TenantAdmin, is_superuser, of_tenant, viewer_of
@@ -263,3 +264,34 @@ class PartyKeyAdmin(ReadOnlyAdmin[PartyKey]):
     list_select_related = ("party",)
     search_fields = ("party__name",)
     fields = ("party", "custody", "created_at", "ended_at")
+
+
+@admin.register(ApiClient)
+class ApiClientAdmin(TenantAdmin[ApiClient]):
+    """Programs that may post for a utility. A token is shown once, when the client is made."""
+
+    tenant = ("utility",)
+    list_display = ("name", "utility", "created_by", "created_at", "revoked_at")
+    list_select_related = ("utility", "created_by")
+    fields = ("utility", "name")
+    actions = ("revoke",)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "utility":
+            kwargs["queryset"] = of_tenant(request, Party.objects.filter(utility=None))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def has_change_permission(self, request: HttpRequest, obj: ApiClient | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: ApiClient, form: Any, change: bool) -> None:
+        token = obj.new_token()
+        obj.created_by = _person(request)
+        obj.save()
+        messages.warning(
+            request, _("The token of %(name)s, shown this once: %(token)s") % {"name": obj, "token": token}
+        )
+
+    @admin.action(description=_("Revoke: nothing that they send from now on is accepted"), permissions=["view"])
+    def revoke(self, request: HttpRequest, clients: QuerySet[ApiClient]) -> None:
+        clients.filter(revoked_at=None).update(revoked_at=timezone.now())

@@ -16,7 +16,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from apps.accounts.choices import MemberRole, MemberState
 
 if TYPE_CHECKING:
-    from apps.accounts.models import Membership, User
+    from apps.accounts.models import ApiClient, Membership, User
 
 M = TypeVar("M", bound=Model)
 
@@ -28,6 +28,7 @@ class Relation(StrEnum):
     NEIGHBOUR = "neighbour"  # acts for a customer of the same utility
     STAFF = "staff"  # works for its utility
     AUDITOR = "auditor"  # may look at everything of its utility
+    CLIENT = "client"  # is a program of its utility
     ADDRESSEE = "addressee"  # holds, verified, the e-mail address that its party gave
     INSTALLER = "installer"  # installs boxes for its utility, and where it names people is one of them
 
@@ -37,6 +38,8 @@ class Action(StrEnum):
     VIEW_READINGS = "view readings"
     MANAGE_METERING = "manage metering"
     ENROL_BOX = "enrol a box"
+    IMPORT_READINGS = "import readings"
+    VIEW_IMPORTS = "view imports of readings"
     VIEW_MARKET = "view market"
     SELL = "sell"
     BUY = "buy"
@@ -60,6 +63,8 @@ RULES: dict[Action, frozenset[Relation]] = {
     Action.VIEW_READINGS: frozenset({_OWN, _STAFF, _AUDITOR}),
     Action.MANAGE_METERING: frozenset({_STAFF}),
     Action.ENROL_BOX: frozenset({_STAFF, Relation.INSTALLER}),
+    Action.IMPORT_READINGS: frozenset({_STAFF, Relation.CLIENT}),
+    Action.VIEW_IMPORTS: frozenset({_STAFF, _AUDITOR, Relation.CLIENT}),
     Action.VIEW_MARKET: frozenset({_OWN, _NEIGHBOUR, _STAFF, _AUDITOR}),
     Action.SELL: frozenset({_OWN}),
     Action.BUY: frozenset({_NEIGHBOUR}),
@@ -117,6 +122,9 @@ def acting(memberships: "QuerySet[Membership]") -> "QuerySet[Membership]":
 class Viewer:
     """A person as the rules see them. Make one per request: memberships are read once."""
 
+    # Utilities of which it is a program: of none, see `ClientViewer`.
+    client_of: frozenset[int] = frozenset()
+
     def __init__(self, user: "User | AnonymousUser") -> None:
         self.user = user
 
@@ -170,6 +178,7 @@ class Viewer:
             Relation.NEIGHBOUR: not own and scope.utility_id in self.neighbour_of,
             Relation.STAFF: scope.utility_id in self.staff_of,
             Relation.AUDITOR: scope.utility_id in self.auditor_of,
+            Relation.CLIENT: scope.utility_id in self.client_of,
             Relation.ADDRESSEE: bool(scope.address) and scope.address.lower() in self.addresses,
             Relation.INSTALLER: scope.utility_id in self.installer_of
             and (scope.person_ids is None or self.user.pk in scope.person_ids),
@@ -216,4 +225,14 @@ class Viewer:
             for person in people or ():
                 theirs |= Q(**{person: self.user.pk})
             wanted |= theirs & Q(**{f"{utility}__in": self.installer_of})
+        if Relation.CLIENT in relations:
+            wanted |= Q(**{f"{utility}__in": self.client_of})
         return wanted
+
+
+class ClientViewer(Viewer):
+    """A program as the rules see it: it belongs to one utility and acts for nobody."""
+
+    def __init__(self, client: "ApiClient") -> None:
+        super().__init__(AnonymousUser())
+        self.client_of = frozenset({client.utility_id})

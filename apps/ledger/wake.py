@@ -16,11 +16,16 @@ _failed_at = float("-inf")
 
 
 def wake(ledger: str) -> None:
+    hint(PUSH, ledger)
+
+
+def hint(task: str, *args: str) -> None:
+    """Have a task run soon, if a broker is there to hear of it."""
     global _failed_at
     if time.monotonic() < _failed_at + PAUSE:
         return
     try:
-        current_app.send_task(PUSH, args=[ledger], retry=False, expires=10)
+        current_app.send_task(task, args=args, retry=False, expires=10)
     except (OperationalError, RedisError, OSError) as error:
         _failed_at = time.monotonic()
-        logger.warning("wake_up_failed", ledger=ledger, error=str(error))
+        logger.warning("wake_up_failed", task=task, args=args, error=str(error))

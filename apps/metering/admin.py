@@ -11,6 +11,7 @@ from apps.accounts.permissions import Action
 from apps.accounts.tenants import ReadOnlyAdmin, is_superuser, viewer_of
 from apps.ledger.exceptions import Refused
 from apps.ledger.messages import reason
+from apps.metering import admin_deliveries  # noqa: F401 registers its own
 from apps.metering.admin_arrangements import MeasurementInline
 from apps.metering.instruction_admin import InstructionAdmin as InstructionAdmin
 from apps.metering.models import Anchor, Batch, DailyReport, Device, DeviceKey

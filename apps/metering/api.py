@@ -85,12 +85,17 @@ class StrictJSON(BaseParser):
             message = _("At most %(bytes)s bytes in a batch.") % {"bytes": MOST_BYTES}
             errors = [FieldError("", "too_large", message)]
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, errors=errors)
-        try:
-            text = content.decode()
-            check_depth(text)
-            return json.loads(text, object_pairs_hook=_unique, parse_float=_no_fraction, parse_constant=_no_fraction)
-        except ValueError as error:
-            raise ParseError(_("This is no JSON that can be read: %(reason)s") % {"reason": error}) from None
+        return strict_json(content)
+
+
+def strict_json(content: bytes) -> Any:
+    """Raises `ParseError`."""
+    try:
+        text = content.decode()
+        check_depth(text)
+        return json.loads(text, object_pairs_hook=_unique, parse_float=_no_fraction, parse_constant=_no_fraction)
+    except ValueError as error:
+        raise ParseError(_("This is no JSON that can be read: %(reason)s") % {"reason": error}) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -125,11 +130,11 @@ class MeterBatches(APIView):
         body = _members("", request.data, ("statement", "signature", "series"))
         statement = _statement(body["statement"])
         signature = _read("signature", decode_bytes, body["signature"])
-        content, places = _readings(body["series"])
+        content, lengths = _readings(body["series"])
         try:
             accepted = accept_batch(statement, signature, content)
         except InputRefused as refused:
-            errors = [FieldError(_place(v.field, places), v.rule, v.message) for v in refused.violations]
+            errors = [FieldError(_place(v.field, lengths), v.rule, v.message) for v in refused.violations]
             raise ProblemError(HTTPStatus(refused.status), errors[0].message, errors=errors) from None
         return Response({"sequence": str(accepted.batch.sequence), "status": "stored" if accepted.is_new else "known"})
 
@@ -151,13 +156,22 @@ def _read(field: str, decode: Any, value: Any) -> Any:
         raise _refuse(field, "format", str(error)[:200]) from None
 
 
-def _place(field: str, places: Sequence[str]) -> str:
-    """Where in the body a reading's field stands: readings[7].value is series[0].values[7], say."""
+def _place(field: str, lengths: Sequence[int]) -> str:
+    """Where in the body a reading's field stands: readings[7].value is series[0].values[7], say.
+
+    `lengths`: how many readings each series has.
+    """
     found = _READING.fullmatch(field)
     if found is None:
         return field
-    place, part = places[int(found[1])], found[2]
-    return f"{place.partition('.')[0]}.{part}" if part in ("point", "register", "quality") else place
+    offset, part, series = int(found[1]), found[2], 0
+    while offset >= lengths[series]:
+        offset, series = offset - lengths[series], series + 1
+    return f"series[{series}].{part}" if part in ("point", "register", "quality") else _value_at(series, offset)
+
+
+def _value_at(series: int, offset: int) -> str:
+    return f"series[{series}].values[{offset}]"
 
 
 def _statement(value: Any) -> Statement:
@@ -169,12 +183,12 @@ def _statement(value: Any) -> Statement:
         raise _refuse("statement", "range", str(error)[:200]) from None
 
 
-def _readings(series: Any) -> tuple[list[Reading], list[str]]:
-    """The readings in their order, and where in the body each one stands."""
+def _readings(series: Any) -> tuple[list[Reading], list[int]]:
+    """The readings in their order, and how many of them each series has."""
     if not isinstance(series, list):
         raise _refuse("series", "format", _("A list of series is expected."))
     content: list[Reading] = []
-    places: list[str] = []
+    lengths: list[int] = []
     for index, item in enumerate(series):
         field = f"series[{index}]"
         members = _members(field, item, _SERIES)
@@ -182,25 +196,38 @@ def _readings(series: Any) -> tuple[list[Reading], list[str]]:
         for name in ("register", "start", "step", "quality"):
             if type(members[name]) is not int:
                 raise _refuse(f"{field}.{name}", "format", _("A whole number is expected."))
-        if members["step"] <= 0:
+        register, start, step, quality = (members[name] for name in ("register", "start", "step", "quality"))
+        if step <= 0:
             raise _refuse(f"{field}.step", "range", _("The step is the length of a slot in seconds."))
         values = members["values"]
         if not isinstance(values, list) or not all(type(value) is int for value in values):
             raise _refuse(f"{field}.values", "format", _("Values are whole numbers of Wh or varh."))
         if len(content) + len(values) > MOST_READINGS:
             raise _refuse("series", "too_many", f"At most {MOST_READINGS} readings in a batch.")
-        for offset, value in enumerate(values):
-            slot = members["start"] + offset * members["step"]
-            place = f"{field}.values[{offset}]"
-            content.append(_reading(place, point, members["register"], slot, value, members["quality"]))
-            places.append(place)
-    return content, places
+        slots = range(start, start + len(values) * step, step)
+        if values:
+            _check_range(index, point, register, slots, values, quality)
+        content += [Reading(point, register, slot, value, quality) for slot, value in zip(slots, values, strict=True)]
+        lengths.append(len(values))
+    return content, lengths
 
 
-def _reading(field: str, point: bytes, register: int, slot: int, value: int, quality: int) -> Reading:
+def _check_range(series: int, point: bytes, register: int, slots: range, values: Sequence[int], quality: int) -> None:
+    """Slots ascend and values lie between their extremes: what fits these fits all."""
     try:
-        LeafId(point, register, slot)
-        LeafValue(value, quality)
+        for slot in (slots[0], slots[-1]):
+            LeafId(point, register, slot)
+        for value in (min(values), max(values)):
+            LeafValue(value, quality)
+    except EncodingError:
+        for offset, (slot, value) in enumerate(zip(slots, values, strict=True)):
+            place = _value_at(series, offset)
+            _check_form(place, LeafId, point, register, slot)
+            _check_form(place, LeafValue, value, quality)
+
+
+def _check_form(place: str, form: type[LeafId] | type[LeafValue], *members: Any) -> None:
+    try:
+        form(*members)
     except EncodingError as error:
-        raise _refuse(field, "range", str(error)[:200]) from None
-    return Reading(point, register, slot, value, quality)
+        raise _refuse(place, "range", str(error)[:200]) from None

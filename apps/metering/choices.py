@@ -44,6 +44,50 @@ class Grade(models.IntegerChoices):
     SUBSTITUTE = readings.Grade.SUBSTITUTE, _("substitute value")
 
 
+class Use(models.TextChoices):
+    """What readings of a source are good for at a metering point."""
+
+    BILLING = "billing", _("counts")
+    INFORMATIVE = "informative", _("informs only")
+    REFUSED = "refused", _("is not taken")
+
+
+class Placement(models.TextChoices):
+    """What import and export of a meter are: the site's own consumption and generation, or what crosses to the grid."""
+
+    SITE = "site", _("consumption and generation")
+    GRID = "grid", _("import from and export to the grid")
+
+
+class SourceKey(models.TextChoices):
+    """Where readings come from that no box signs."""
+
+    PROFILE = "profile", _("load profiles")
+    CSV = "csv", _("CSV table")
+    XLSX = "xlsx", _("XLSX table")
+    MSCONS = "mscons", _("MSCONS")
+    SPANISH = "spanish", _("P1D, F5D and the like")
+    MEASURES = "measures", _("measure documents")
+
+
+class ImportState(models.TextChoices):
+    """How far the import of a file is."""
+
+    CHECKED = "checked", _("waits for a decision")
+    QUEUED = "queued", _("waits for its turn")
+    RUNNING = "running", _("is being stored")
+    STOPPED = "stopped", _("stopped")
+    STORED = "stored", _("stored")
+    REFUSED = "refused", _("refused: nothing was stored")
+    FAILED = "failed", _("failed")
+    DISCARDED = "discarded", _("discarded")
+
+
+class Shape(models.TextChoices):
+    LONG = "long", _("a row per value")
+    WIDE = "wide", _("a column per series")
+
+
 class InstructionKind(models.IntegerChoices):
     CONFIGURE = boxes.InstructionKind.CONFIGURE, _("configuration")
     SCHEDULE = boxes.InstructionKind.SCHEDULE, _("schedule of set-points")

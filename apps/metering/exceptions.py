@@ -27,6 +27,14 @@ class EvidenceError(Exception):
     """Readings whose evidence cannot be shown; the message says why."""
 
 
+class ImportRefused(Exception):
+    """A file that cannot be stored so; the message says which rule stands against it."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule, self.message = rule, message
+
+
 class InputRefused(Exception):
     """What came from outside cannot be accepted; nothing of it was stored."""
 

@@ -1,24 +1,24 @@
 """Which device measures what, and when."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.utils.translation import gettext as _
 
 from apps.metering.exceptions import BatchRefused, Violation
-from apps.metering.models import Device, Measurement
+from apps.metering.models import Measurement
 from evidence.readings import Reading
 
 
-def check_measured(device: Device, content: Sequence[Reading]) -> list[bool] | None:
+def check_measured(measurements: Iterable[Measurement], content: Sequence[Reading]) -> list[bool] | None:
     """Whether each reading only informs; None where all of them count.
 
-    Raises `BatchRefused` for readings of a register or a time that the device does not measure. Call with the device
-    locked: an exchange takes the same lock.
+    Raises `BatchRefused` for readings of a register or a time that the device does not measure. The measurements are
+    its own, read with the device locked: an exchange takes the same lock.
     """
     measured: dict[bytes, list[Measurement]] = defaultdict(list)
     limited = False
-    for measurement in Measurement.objects.filter(device=device).select_related("point"):
+    for measurement in measurements:
         measured[bytes(measurement.point.ledger_id)].append(measurement)
         limited |= not measurement.is_unlimited
     if not limited:

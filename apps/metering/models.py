@@ -16,6 +16,7 @@ from apps.ledger.fields import IdField, random_id
 from apps.ledger.models import OnLedger
 from apps.metering.arrangements import DayCount, Decision, Measurement, Term, VirtualPoint
 from apps.metering.choices import Grade, Unit
+from apps.metering.deliveries import MeasureDevice, PointSource, ReadingImport, TableLayout
 from apps.metering.enrolment_models import EnrolmentCode, FoundMeter
 from apps.metering.instruction_models import Instruction
 from evidence.keys import PublicKey
@@ -32,7 +33,11 @@ __all__ = [
     "EnrolmentCode",
     "FoundMeter",
     "Instruction",
+    "MeasureDevice",
     "Measurement",
+    "PointSource",
+    "ReadingImport",
+    "TableLayout",
     "Term",
     "VirtualPoint",
 ]
@@ -52,6 +57,7 @@ class Device(OnLedger):
     name = models.CharField(_("name"), max_length=100)
     salt = IdField(default=random_id, editable=False)
     last_contact = models.DateTimeField(_("last contact"), null=True, editable=False)
+    last_sequence = models.PositiveBigIntegerField(_("last sequence"), default=0, db_default=0, editable=False)
     # The number of its newest poll of the channel: its clock in milliseconds, strictly rising.
     polled_at = models.PositiveBigIntegerField(default=0, editable=False)
 
@@ -173,6 +179,9 @@ class Batch(models.Model):
     received_at = models.DateTimeField(_("received"), auto_now_add=True)
     decision = models.ForeignKey(
         Decision, verbose_name=_("decision"), null=True, on_delete=models.PROTECT, related_name="batches"
+    )
+    brought_by = models.ForeignKey(
+        ReadingImport, verbose_name=_("import"), null=True, on_delete=models.PROTECT, related_name="batches"
     )
     anchor = models.ForeignKey(
         Anchor, verbose_name=_("anchor"), null=True, on_delete=models.PROTECT, related_name="batches"

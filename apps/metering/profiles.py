@@ -4,38 +4,17 @@ Every row that breaks a rule is named; nothing here decides whether the others a
 """
 
 import csv
-import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from django.utils.translation import gettext as _
 
+from apps.metering.formats.base import Number, Problem, Refused, parse_number
 from market_math.energy import SECONDS_PER_HOUR, energy_of_scaled_power
 
 TIMESTAMP = "timestamp"
 VALUE = "electricity"
-
-# Longer than any meter or weather model writes; an exponent of millions would only fill the memory.
-MOST_CHARACTERS = 50
-MOST_EXPONENT = 50
-
-_NUMBER = re.compile(r"([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A row that cannot be used. `field` is a column, `rule` a stable name, `message` says it in words."""
-
-    file: str
-    line: int
-    field: str
-    rule: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}, line {self.line}, {self.field}: {self.message} [{self.rule}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +25,6 @@ class Rules:
     unit_w: int
     most_wh: int
     end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A decimal as it was written: `digits` times ten to the power of `exponent`."""
-
-    digits: int
-    exponent: int
-
-    @property
-    def exact(self) -> Fraction:
-        return Fraction(self.digits) * Fraction(10) ** self.exponent
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +46,6 @@ class Profile:
     problems: list[Problem] = field(default_factory=list)
 
 
-class _Refused(Exception):
-    def __init__(self, field: str, rule: str, message: str) -> None:
-        super().__init__(message)
-        self.field, self.rule, self.message = field, rule, message
-
-
 def read_profile(file: str, content: bytes, rules: Rules) -> Profile:
     """Read a whole file. `file` is how its problems name it.
 
@@ -95,7 +56,7 @@ def read_profile(file: str, content: bytes, rules: Rules) -> Profile:
     lines = _lines(content)
     try:
         columns = _columns(lines)
-    except _Refused as refused:
+    except Refused as refused:
         profile.problems.append(Problem(file, 1, refused.field, refused.rule, refused.message))
         return profile
     rows = [_row(profile, line, text, columns, rules) for line, text in lines]
@@ -122,9 +83,9 @@ def _cells(line: bytes) -> list[str]:
     try:
         return [cell.strip() for cell in next(csv.reader([line.decode("utf-8")], strict=True))]
     except UnicodeDecodeError:
-        raise _Refused(TIMESTAMP, "not_utf8", _("This is not UTF-8 text.")) from None
+        raise Refused(TIMESTAMP, "not_utf8", _("This is not UTF-8 text.")) from None
     except csv.Error as error:
-        raise _Refused(TIMESTAMP, "not_csv", _("This is no CSV: %(error)s.") % {"error": error}) from None
+        raise Refused(TIMESTAMP, "not_csv", _("This is no CSV: %(error)s.") % {"error": error}) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +98,12 @@ class _Columns:
 def _columns(lines: Iterator[tuple[int, bytes]]) -> _Columns:
     first = next(lines, None)
     if first is None:
-        raise _Refused(TIMESTAMP, "empty", _("The file is empty."))
+        raise Refused(TIMESTAMP, "empty", _("The file is empty."))
     names = _cells(first[1])
     for name in (TIMESTAMP, VALUE):
         if names.count(name) != 1:
             message = _('The first line must name the columns "%(timestamp)s" and "%(value)s", separated by commas.')
-            raise _Refused(name, "wrong_columns", message % {"timestamp": TIMESTAMP, "value": VALUE})
+            raise Refused(name, "wrong_columns", message % {"timestamp": TIMESTAMP, "value": VALUE})
     return _Columns(len(names), names.index(TIMESTAMP), names.index(VALUE))
 
 
@@ -153,48 +114,36 @@ def _row(profile: Profile, line: int, text: bytes, columns: _Columns, rules: Rul
         if len(cells) != columns.count:
             message = _("There are %(found)s columns instead of %(wanted)s.")
             message %= {"found": len(cells), "wanted": columns.count}
-            raise _Refused(TIMESTAMP, "wrong_columns", message)
+            raise Refused(TIMESTAMP, "wrong_columns", message)
         slot = _slot(cells[columns.timestamp], rules)
         number = _value(cells[columns.value], rules)
-    except _Refused as refused:
+    except Refused as refused:
         profile.problems.append(Problem(profile.file, line, refused.field, refused.rule, refused.message))
     return Row(line, slot, number)
 
 
-def _parse(text: str, field: str) -> Number:
-    match = _NUMBER.fullmatch(text) if len(text) <= MOST_CHARACTERS else None
-    whole, fraction = (match[2], match[3] or "") if match else ("", "")
-    if match is None or not whole + fraction or abs(int(match[4] or 0)) > MOST_EXPONENT:
-        if text.lstrip("+-").lower() in ("nan", "inf", "infinity"):
-            raise _Refused(field, "not_finite", _('"%(text)s" is no finite number.') % {"text": text})
-        message = _('"%(text)s" is not a number.') if text else _("The value is missing.")
-        raise _Refused(field, "not_a_number", message % {"text": text[:MOST_CHARACTERS]})
-    digits = int(whole + fraction)
-    return Number(-digits if match[1] == "-" else digits, int(match[4] or 0) - len(fraction))
-
-
 def _slot(text: str, rules: Rules) -> int:
-    number = _parse(text, TIMESTAMP)
+    number = parse_number(text, TIMESTAMP)
     slot, rest = divmod(number.digits * _power_of_ten(number.exponent), _power_of_ten(-number.exponent))
     if rest or slot % rules.slot_seconds:
         message = _("%(text)s is not the start of a slot: Unix seconds, a multiple of %(seconds)s.")
-        raise _Refused(TIMESTAMP, "off_the_grid", message % {"text": text, "seconds": rules.slot_seconds})
+        raise Refused(TIMESTAMP, "off_the_grid", message % {"text": text, "seconds": rules.slot_seconds})
     if slot < 0:
-        raise _Refused(TIMESTAMP, "negative", _("The time lies before 1970."))
+        raise Refused(TIMESTAMP, "negative", _("The time lies before 1970."))
     if slot + rules.slot_seconds > rules.end:
-        raise _Refused(TIMESTAMP, "in_the_future", _("The slot is not over yet."))
+        raise Refused(TIMESTAMP, "in_the_future", _("The slot is not over yet."))
     return slot
 
 
 def _value(text: str, rules: Rules) -> Number:
-    number = _parse(text, VALUE)
+    number = parse_number(text, VALUE)
     if number.digits < 0:
-        raise _Refused(VALUE, "negative", _("%(text)s is negative.") % {"text": text})
+        raise Refused(VALUE, "negative", _("%(text)s is negative.") % {"text": text})
     wh = number.digits * rules.unit_w * rules.slot_seconds
     most = rules.most_wh * SECONDS_PER_HOUR
     if wh * _power_of_ten(number.exponent) > most * _power_of_ten(-number.exponent):
         message = _("%(text)s is more than is possible here: at most %(most)s Wh in a slot.")
-        raise _Refused(VALUE, "implausible_energy", message % {"text": text, "most": rules.most_wh})
+        raise Refused(VALUE, "implausible_energy", message % {"text": text, "most": rules.most_wh})
     return number
 
 

@@ -3,8 +3,10 @@ import datetime as dt
 from celery import shared_task
 
 from apps.assets.models import MarketArea
+from apps.ledger.wake import hint
 from apps.metering.completeness import count_days
 from apps.metering.services.anchors import anchor_batches
+from apps.metering.services.files import run_imports
 
 # As long as a day without any reading may still be settled, and some more to look back at.
 COUNTED_DAYS = 62
@@ -21,3 +23,13 @@ def count_all() -> None:
     """Keep the counts of the last weeks at hand, so that the calendar only reads them."""
     for area in MarketArea.objects.all():
         count_days(area, area.today - dt.timedelta(days=COUNTED_DAYS), area.today)
+
+
+@shared_task(name="metering.imports")
+def store_files() -> None:
+    """What waits, and what a worker that died has left."""
+    run_imports()
+
+
+def wake_imports() -> None:
+    hint("metering.imports")

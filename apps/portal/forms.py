@@ -12,6 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import User
 from apps.assets.models import MeteringPoint
+from apps.metering.choices import Register
+from apps.metering.models import Measurement
+from apps.metering.services.exchange import Meter
 from apps.offers.models import Declaration, Offer
 from apps.web.formatting import SIGNS, kwh
 
@@ -143,3 +146,59 @@ def _decimal(value: int, scale: int) -> Decimal:
     """The number that a person would write, without zeros at its end."""
     number = Decimal(value).scaleb(-scale)
     return number.quantize(Decimal(1)) if number == number.to_integral() else number.normalize()
+
+
+class ReasonForm(forms.Form):
+    """Why somebody decides; kept with the decision."""
+
+    reason = forms.CharField(label=_("Reason"), max_length=500, help_text=_("Such as: the box was broken."))
+
+
+class ExchangeForm(forms.Form):
+    """A meter goes and another one comes. People write kWh; counters come out in Wh, by register."""
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, measurement: Measurement) -> None:
+        super().__init__(data, initial={"device": measurement.device_id, "removed_serial": measurement.serial})
+        self.area = measurement.point.area
+        devices = self.area.devices.order_by("name")
+        self.fields["device"] = forms.ModelChoiceField(
+            devices, label=_("Box that measures from then on"), help_text=_("The same one when only the meter changed.")
+        )
+        when = forms.DateTimeInput(attrs={"type": "datetime-local", "step": self.area.slot_seconds})
+        zone = {"zone": self.area.time_zone}
+        self.fields["at"] = forms.CharField(label=_("Exchanged (local time, %(zone)s)") % zone, widget=when)
+        self.registers = measurement.registers or _usual_registers(measurement.point)
+        for which, title in (("removed", _("Old meter: %(what)s")), ("installed", _("New meter: %(what)s"))):
+            serial = forms.CharField(label=title % {"what": _("serial number")}, max_length=50, required=False)
+            self.fields[f"{which}_serial"] = serial
+            for register in self.registers:
+                label = f"{Register(register).label} (k{Register(register).unit.label})"
+                self.fields[f"{which}_{register}"] = forms.DecimalField(
+                    label=title % {"what": label},
+                    required=False,
+                    min_value=0,
+                    max_digits=15,
+                    decimal_places=3,
+                    localize=True,
+                    widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
+                )
+
+    def clean_at(self) -> int:
+        try:
+            local = dt.datetime.fromisoformat(self.cleaned_data["at"])
+        except ValueError:
+            raise ValidationError(_("Write a day and a time.")) from None
+        if local.tzinfo is not None:
+            raise ValidationError(_("Write a day and a time."))
+        return int(local.replace(tzinfo=self.area.zone).timestamp())
+
+    def meter(self, which: str) -> Meter:
+        """`which`: removed or installed."""
+        values = {register: self.cleaned_data[f"{which}_{register}"] for register in self.registers}
+        counters = {register: int(value.scaleb(3)) for register, value in values.items() if value is not None}
+        return Meter(self.cleaned_data[f"{which}_serial"], counters)
+
+
+def _usual_registers(point: MeteringPoint) -> list[int]:
+    generation = [Register.GENERATION] if hasattr(point, "plant") else []
+    return [Register.CONSUMPTION, *generation, Register.GRID_IMPORT, Register.GRID_EXPORT]

@@ -7,13 +7,16 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from apps.assets.models import MeteringPoint
 from apps.metering import selectors
 from apps.metering.choices import SETTLED, Grade, Register
 from apps.metering.models import Batch
+from apps.metering.origin import source_of
 from apps.metering.versions import Version
+from apps.portal.links import link
 from apps.web.components import Column, Table
 from apps.web.formatting import NBSP, kwh_number, local_datetime, slot_range
 from apps.web.pictures import LoadCurve
@@ -53,10 +56,10 @@ def grade_table(versions: Sequence[Version]) -> Table | None:
     current = [version for version in versions if version.is_current and version.register in SETTLED]
     if not current:
         return None
-    count: Counter[int] = Counter(version.batch.grade for version in current)
+    count: Counter[int] = Counter(version.grade for version in current)
     energy: Counter[int] = Counter()
     for version in current:
-        energy[version.batch.grade] += version.value
+        energy[version.grade] += version.value
     columns = (Column(_("Evidence")), Column(_("Readings"), numeric=True), Column(_("kWh"), numeric=True))
     rows = tuple(
         (str(Grade(grade).label).capitalize(), str(count[grade]), kwh_number(energy[grade], fixed=True))
@@ -67,7 +70,7 @@ def grade_table(versions: Sequence[Version]) -> Table | None:
 
 def evidence_sentence(versions: Sequence[Version]) -> str:
     """What the readings of a day rest on; empty without any."""
-    grades = {version.batch.grade for version in versions if version.is_current}
+    grades = {version.grade for version in versions if version.is_current}
     if not grades:
         return ""
     if Grade.SUBSTITUTE in grades:
@@ -81,7 +84,7 @@ def evidence_sentence(versions: Sequence[Version]) -> str:
 
 def correction_table(versions: Sequence[Version], point: MeteringPoint) -> Table | None:
     """All versions of those readings that came more than once; None when nothing was corrected."""
-    corrected = {(version.slot, version.register) for version in versions if version.version > 0}
+    corrected = {(version.slot, version.register) for version in versions if version.version != 0}
     if not corrected:
         return None
     columns = (
@@ -90,19 +93,38 @@ def correction_table(versions: Sequence[Version], point: MeteringPoint) -> Table
         Column(_("Version"), numeric=True),
         Column(_("Energy"), numeric=True),
         Column(_("Received")),
+        Column(_("Source")),
     )
     rows = tuple(
         (
-            _slot(version.slot, point),
+            slot_words(version.slot, point),
             str(Register(version.register).label),
-            str(version.version + 1),
+            str(version.version + 1) if version.version >= 0 else _("for information"),
             quantity(version),
             local_datetime(version.batch.received_at, point.area.zone),
+            source_of(version.batch).words,
         )
         for version in versions
         if (version.slot, version.register) in corrected
     )
     return Table(_("Readings that came more than once; the highest version counts"), columns, rows, long=True)
+
+
+def reading_table(versions: Sequence[Version], point: MeteringPoint) -> Table | None:
+    """Every reading that stands, each leading to its evidence."""
+    columns = (Column(_("Time")), Column(_("Register")), Column(_("Energy"), numeric=True), Column(_("Evidence")))
+    url = reverse("portal:reading", args=[point.pk])
+    rows = tuple(
+        (
+            link(f"{url}?slot={version.slot}&register={version.register}", slot_words(version.slot, point)),
+            str(Register(version.register).label),
+            quantity(version),
+            str(version.grade.label),
+        )
+        for version in versions
+        if version.is_current
+    )
+    return Table(_("Every reading of the day"), columns, rows, long=True) if rows else None
 
 
 def quantity(version: Version) -> str:
@@ -116,7 +138,7 @@ def anchored_batches(versions: Sequence[Version]) -> list[Batch]:
     return list(by_anchor.values())
 
 
-def _slot(slot: int, point: MeteringPoint) -> str:
+def slot_words(slot: int, point: MeteringPoint) -> str:
     start = datetime.fromtimestamp(slot, UTC)
     return slot_range(start, start + dt.timedelta(minutes=point.area.slot_minutes), point.area.zone)
 
@@ -140,6 +162,8 @@ def csv_of(versions: Sequence[Version], point: MeteringPoint) -> str:
                 version.batch.grade,
                 version.quality,
                 version.batch.sequence,
+                f"{version.batch.received_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+                source_of(version.batch).words,
             )
         )
     return text.getvalue()

@@ -2,7 +2,20 @@
 
 from django.urls import path, register_converter
 
-from apps.portal.views import account, enrolments, invoices, ledger, offers, people, points, start
+from apps.portal.views import (
+    account,
+    completeness,
+    enrolments,
+    imports,
+    invoices,
+    ledger,
+    meters,
+    offers,
+    people,
+    points,
+    readings,
+    start,
+)
 
 app_name = "portal"
 
@@ -27,6 +40,15 @@ urlpatterns = [
     path("metering-points/", points.points, name="points"),
     path("metering-points/<int:pk>/", points.point, name="point"),
     path("metering-points/<int:pk>/readings.csv", points.readings_csv, name="readings_csv"),
+    path("metering-points/<int:pk>/reading/", readings.reading, name="reading"),
+    path("metering-points/<int:pk>/meters/", meters.meters, name="meters"),
+    path("meters/<int:pk>/exchange/", meters.exchange, name="exchange_meter"),
+    path("meters/<int:pk>/role/", meters.role, name="meter_role"),
+    path("virtual-points/", readings.virtual_points, name="virtual_points"),
+    path("virtual-points/<int:pk>/", readings.virtual_point, name="virtual_point"),
+    path("completeness/", completeness.completeness, name="completeness"),
+    path("completeness/<int:area_pk>/<str:day>/", completeness.day, name="completeness_day"),
+    path("completeness/<int:area_pk>/<str:day>/substitute/", completeness.substitute, name="completeness_substitute"),
     path("offers/", offers.offers, name="offers"),
     path("offers/new/<int:declaration_pk>/", offers.new_offer, name="new_offer"),
     path("offers/<int:pk>/", offers.offer, name="offer"),
@@ -43,6 +65,11 @@ urlpatterns = [
     path("invoices/<int:pk>/verify/", invoices.verify, name="verify"),
     path("invoices/<int:pk>/bundle.json", invoices.bundle, name="bundle"),
     path("invoices/<int:pk>/anchors.json", invoices.anchors, name="anchors"),
+    path("imports/", imports.imports, name="imports"),
+    path("imports/<int:pk>/", imports.one_import, name="import"),
+    path("imports/<int:pk>/store/", imports.store_import, name="store_import"),
+    path("imports/<int:pk>/stop/", imports.stop_import, name="stop_import"),
+    path("imports/<int:pk>/discard/", imports.discard_import, name="discard_import"),
     path("ledger/", ledger.ledger, name="ledger"),
     path("ledger/<command_id:command_id>/", ledger.record, name="record"),
     path("ledger/<command_id:command_id>/seal/", ledger.seal, name="seal"),

@@ -274,6 +274,7 @@ CELERY_BEAT_SCHEDULE = {
     "ledger.expiries": {"task": "ledger.expiries", "schedule": crontab(hour="6", minute="15")},
     "metering.anchor": {"task": "metering.anchor", "schedule": 60.0, "options": {"expires": 60}},
     "metering.count": {"task": "metering.count", "schedule": 900.0, "options": {"expires": 900}},
+    "metering.imports": {"task": "metering.imports", "schedule": 10.0, "options": {"expires": 10}},
     "offers.daily": {"task": "offers.daily", "schedule": crontab(hour="4", minute="15")},
     "settlement.daily": {"task": "settlement.daily", "schedule": crontab(hour="5", minute="15")},
 }

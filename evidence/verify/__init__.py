@@ -6,7 +6,8 @@ trust anchors must come from somewhere else than the bundle.
 
 from evidence.trust import Trust
 from evidence.verify.command_line import main
-from evidence.verify.report import Check, Report, VerificationError
+from evidence.verify.only_readings import verify_readings
+from evidence.verify.report import Check, ReadingsReport, Report, VerificationError
 from evidence.verify.verification import verify
 
-__all__ = ["Check", "Report", "Trust", "VerificationError", "main", "verify"]
+__all__ = ["Check", "ReadingsReport", "Report", "Trust", "VerificationError", "main", "verify", "verify_readings"]

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Protocol
 
 from evidence import merkle
 from evidence.bundle import SignedBatch
 from evidence.merkle import ProofError
-from evidence.readings import Grade, Quality, Register, Unit, anchor_leaf, leaf
-from evidence.verify.document import Document
+from evidence.readings import Grade, Quality, Register, anchor_leaf, leaf
 from evidence.verify.records import Records, known
 from evidence.verify.report import Check, VerificationError
 
@@ -15,17 +15,31 @@ SETTLED = (Register.CONSUMPTION, Register.GENERATION)
 OPERATORS = (1, 4)  # roles whose signature makes imported readings grade 2: utility, metering operator
 
 
+class Subject(Protocol):
+    """Whose readings they have to be: of a metering point of an area, in slots that start at these UTC seconds."""
+
+    @property
+    def area(self) -> bytes: ...
+    @property
+    def point(self) -> bytes: ...
+    @property
+    def slots(self) -> range: ...
+
+
 class Readings:
-    """The readings of the document's metering point in Wh, by register and slot.
+    """The readings of the subject's metering point in Wh, by register and slot.
 
     `grades`: Wh by grade of evidence. `anchored`: the ledger's last entry that anchored a reading of a slot.
     """
 
-    def __init__(self, records: Records, document: Document) -> None:
+    registers: tuple[Register, ...] = SETTLED
+
+    def __init__(self, records: Records, subject: Subject) -> None:
         self.records = records
-        self.document = document
+        self.document = subject
         self.energy: dict[tuple[int, int], int] = {}
         self.grades: Counter[int] = Counter()
+        self.grade_of: dict[tuple[int, int], Grade] = {}
         self.anchored: dict[int, int] = {}
 
     def add(self, batches: Sequence[SignedBatch]) -> Check:
@@ -50,8 +64,9 @@ class Readings:
 
     def _add_batch(self, place: str, batch: SignedBatch) -> None:
         statement = batch.statement
-        if statement.unit != Unit.WH:
-            raise VerificationError(f"{place}.statement", f"the readings are in unit {statement.unit}, not in Wh")
+        if statement.unit not in {register.unit for register in self.registers}:
+            message = f"the readings are in unit {statement.unit}, which is not expected here"
+            raise VerificationError(f"{place}.statement", message)
         grade = self._grade_of_signer(place, batch)
         entry = self._anchor_entry(f"{place}.anchor", batch)
         leaves = []
@@ -109,8 +124,10 @@ class Readings:
             raise VerificationError(place, "the device is not registered for this metering point")
         if not batch.statement.start <= reading.id.slot < batch.statement.end:
             raise VerificationError(place, "the reading lies outside its statement")
-        if reading.id.register not in SETTLED:
-            raise VerificationError(place, "readings of this register are not settled")
+        if reading.id.register not in self.registers:
+            raise VerificationError(place, f"readings of register {reading.id.register} do not belong here")
+        if Register(reading.id.register).unit != batch.statement.unit:
+            raise VerificationError(place, "the register does not count in the statement's unit")
         if key in self.energy:
             raise VerificationError(place, "the reading is given twice")
         if reading.value.value < 0:
@@ -120,4 +137,5 @@ class Readings:
         self.energy[key] = reading.value.value
         self.anchored[reading.id.slot] = max(entry, self.anchored.get(reading.id.slot, 0))
         own_grade = Grade.SUBSTITUTE if reading.value.quality == Quality.SUBSTITUTE else grade
+        self.grade_of[key] = own_grade
         self.grades[own_grade] += reading.value.value

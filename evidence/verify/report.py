@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from evidence.invoice import Figures
+from evidence.readings import Grade, Register
 
 
 class VerificationError(Exception):
@@ -28,3 +29,22 @@ class Report:
     checks: tuple[Check, ...]
     grades: dict[int, int]
     figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenReading:
+    """A reading in Wh or varh, as its register counts; `slot` is its start in UTC seconds."""
+
+    register: Register
+    slot: int
+    value: int
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingsReport:
+    """What a valid bundle of readings shows. `grades`: number of readings by grade of evidence."""
+
+    checks: tuple[Check, ...]
+    grades: dict[int, int]
+    readings: tuple[ProvenReading, ...]

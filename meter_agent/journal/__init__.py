@@ -21,13 +21,13 @@ from typing import IO, Any, Self
 from zoneinfo import ZoneInfo
 
 from evidence.readings import Quality, Reading, Register
-from meter_agent.config import Role
 from meter_agent.energy import Counter, PointState, Progress
 from meter_agent.journal.errors import JournalDamaged, JournalError, named
 from meter_agent.journal.schema import VERSION, VERSIONS
 from meter_agent.journal.status import status_of
-from meter_agent.registers import Direction
+from meter_agent.registers import Quantity
 from meter_agent.slots import day_bounds, day_number, local_day
+from meter_agent.terms import Role
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ class Journal:
         )
         return PointState(
             {
-                (Role(role), Direction(direction)): Counter(raw, scale, int(total), at, since)
+                (Role(role), Quantity(direction)): Counter(raw, scale, int(total), at, since)
                 for role, direction, raw, scale, total, at, since in counters
             },
             {Register(register): Progress(until, reported, text) for register, until, reported, text in registers},

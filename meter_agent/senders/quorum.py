@@ -14,7 +14,6 @@ from Crypto.Hash import keccak
 
 from evidence.abi import U8, U64, Bytes, EncodingError, Struct
 from evidence.commands import Batch, Command
-from evidence.ethereum import rlps
 from ledger_adapters.contract.errors import Code
 from meter_agent.destinations import Quorum
 from meter_agent.journal import Report
@@ -32,6 +31,23 @@ def keccak256(content: bytes) -> bytes:
     return keccak.new(digest_bits=256, data=content).digest()
 
 
+def rlp(item: bytes | int | list[Any]) -> bytes:
+    """What a transaction is written in. The library for it would double what the sender takes in memory."""
+    if isinstance(item, int):
+        item = item.to_bytes((item.bit_length() + 7) // 8)
+    if isinstance(item, bytes):
+        return item if len(item) == 1 and item[0] < 0x80 else _length(len(item), 0x80) + item
+    content = b"".join(rlp(part) for part in item)
+    return _length(len(content), 0xC0) + content
+
+
+def _length(length: int, offset: int) -> bytes:
+    if length < 56:
+        return bytes([offset + length])
+    size = length.to_bytes((length.bit_length() + 7) // 8)
+    return bytes([offset + 55 + len(size)]) + size
+
+
 SUBMIT = keccak256(b"submit(bytes[],bytes)")[:4]
 OUTCOME = keccak256(b"Outcome(uint8,uint64,bytes32,bytes)")
 
@@ -45,14 +61,18 @@ class _Logged(Struct):
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A signed transaction. `nonce` is that of its sender."""
+    """A signed transaction. `nonce` is that of its sender, and goes before it where it is written down."""
 
     content: bytes
     nonce: int
 
     @classmethod
-    def read(cls, content: bytes) -> "Raw":
-        return cls(content, int.from_bytes(rlps.decode(content, "transaction")[0], "big"))
+    def read(cls, written: bytes) -> "Raw":
+        return cls(written[8:], int.from_bytes(written[:8]))
+
+    @property
+    def written(self) -> bytes:
+        return self.nonce.to_bytes(8) + self.content
 
     @property
     def hash(self) -> str:
@@ -68,11 +88,11 @@ class Account:
 
     def sign(self, nonce: int, gas_price: int, gas: int, to: bytes, data: bytes, chain_id: int) -> Raw:
         call = [nonce, gas_price, gas, to, 0, data]
-        digest = keccak256(rlps.encode([*call, chain_id, 0, 0]))
+        digest = keccak256(rlp([*call, chain_id, 0, 0]))
         signature = self._key.sign_recoverable(digest, hasher=None)
         r, s, recovery = signature[:32], signature[32:64], signature[64]
         signed = [int.from_bytes(r, "big"), int.from_bytes(s, "big")]
-        return Raw(rlps.encode([*call, recovery + 35 + 2 * chain_id, *signed]), nonce)
+        return Raw(rlp([*call, recovery + 35 + 2 * chain_id, *signed]), nonce)
 
 
 class QuorumSender:
@@ -96,7 +116,7 @@ class QuorumSender:
                 raw = None
         if raw is None:
             raw = await self._transaction(report.envelope)
-            write_down(raw.content)
+            write_down(raw.written)
         await self._broadcast(raw)
         return self._outcome(await self._awaited(raw), command)
 

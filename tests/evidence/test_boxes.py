@@ -44,6 +44,7 @@ FORMS = {
         "em/channel-poll/1",
         {"device": "bytes32", "key": "bytes32", "sequence": "uint64", "at": "uint64"},
     ),
+    "document": ("em/device-document/1", {"device": "bytes32", "key": "bytes32", "body": "bytes32"}),
     "release": (
         "em/agent-release/1",
         {"major": "uint32", "minor": "uint32", "patch": "uint32", "size": "uint64", "archive": "bytes32"},

@@ -14,16 +14,21 @@ from zoneinfo import ZoneInfo
 import httpx
 
 from evidence.canonical import decode_bytes, decode_int
-from evidence.keys import PublicKey, SoftwareKey
+from evidence.keys import PublicKey, Signer, SoftwareKey
 from evidence.readings import Reading, Statement, batch_root
-from meter_agent.config import Config, MeterConfig, PointConfig, Role
+from meter_agent.buses import BusConfig
+from meter_agent.config import Config, PointConfig
 from meter_agent.destinations import Market
 from meter_agent.energy import PointState
 from meter_agent.household import Energies, Household
 from meter_agent.journal import Journal
+from meter_agent.keys.settings import FileKey
 from meter_agent.link import Allowance
-from meter_agent.registers import MAPS, WRAP
+from meter_agent.maps import MAPS
+from meter_agent.meters import MeterConfig
+from meter_agent.registers import WRAP
 from meter_agent.simulator import HouseholdProfile, Profile
+from meter_agent.terms import Role
 from meter_agent.uplink import Sealer, Uplink, readings_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -46,7 +51,7 @@ PROFILE = Profile(
 
 
 def meter(unit: int, port: int = 5020) -> MeterConfig:
-    return MeterConfig("127.0.0.1", port, unit, MAPS["sunspec203"], 100)
+    return MeterConfig(BusConfig("127.0.0.1", port), unit, MAPS["sunspec203"], 100)
 
 
 def house(port: int = 5020) -> PointConfig:
@@ -86,7 +91,7 @@ def expected(slots: range) -> list[Reading]:
 def make_config(folder: Path, server: str = "http://127.0.0.1:9", *points: PointConfig) -> Config:
     return Config(
         device=DEVICE,
-        key_file=folder / "key" / "device.pem",
+        key=FileKey(folder / "key" / "device.pem"),
         destinations=(Market("market", server),),
         time_zone=BERLIN,
         slot_seconds=STEP,
@@ -122,7 +127,7 @@ def check(batch: dict[str, Any], key: PublicKey) -> Statement:
 
 
 def make_uplink(
-    config: Config, journal: Journal, client: httpx.AsyncClient, shortest_pause: float = 1, key: SoftwareKey = KEY
+    config: Config, journal: Journal, client: httpx.AsyncClient, shortest_pause: float = 1, key: Signer = KEY
 ) -> Uplink:
     """To the first destination."""
     (market,) = config.destinations

@@ -2,10 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from meter_agent.config import Role, read_config
+from meter_agent.config import read_config
 from meter_agent.destinations import Market
+from meter_agent.keys.settings import FileKey
 from meter_agent.simulator import read_profile
 from meter_agent.tables import ConfigError
+from meter_agent.terms import Role
 
 HEX = "ab" * 32
 GOOD = f"""
@@ -33,9 +35,9 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     config = read_config(write(tmp_path, GOOD))
     assert config.slot_seconds == 900
     assert config.destinations == (Market("market", "https://market.example"),)
-    assert config.key_file == tmp_path / "key" / "device.pem"
+    assert config.key == FileKey(tmp_path / "key" / "device.pem")
     (point,) = config.points
-    assert point.meters[Role.GENERATION].place == ("192.0.2.7", 502, 2)
+    assert point.meters[Role.GENERATION].place == ("192.0.2.7:502", "2", "203")
     assert point.meters[Role.GENERATION].max_kw == 100
     assert point.meters[Role.GRID].max_kw == 50
 
@@ -56,7 +58,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ("port = 502, unit = 2", "port = true, unit = 2", r"points\[0\]\.generation\.port: must be a whole number"),
         ("unit = 1", "unit = 256", r"points\[0\]\.grid\.unit: must be a whole number from 0 to 255"),
         ("unit = 1", "unit = 2", r"points\[0\]\.grid: is the same meter as points\[0\]\.generation"),
-        ('map = "sunspec203" ', 'map = "sdm630" ', r"points\[0\]\.generation\.map: must be one of sunspec203"),
+        ('map = "sunspec203" ', 'map = "sdm999" ', r"points\[0\]\.generation\.map: must be one of em340, cvm-c11"),
         (f'secret = "{HEX}"', "", r"points\[0\]\.secret_file: either it or secret"),
         (f'secret = "{HEX}"', 'secret_file = "none"', r"points\[0\]\.secret_file: .*none cannot be read"),
         ("grid =", "net =", r"points\[0\]\.net: is not a setting"),

@@ -6,25 +6,27 @@ from dataclasses import replace
 import pytest
 
 from evidence.readings import Quality, Reading, Register
-from meter_agent.config import MeterConfig, PointConfig, Role
+from meter_agent.config import PointConfig
 from meter_agent.energy import PointState, RawCounters, Remark, read_slot
-from meter_agent.registers import WRAP, Direction, RawCounter
+from meter_agent.meters import AnyMeter
+from meter_agent.registers import WRAP, Quantity, RawCounter
+from meter_agent.terms import Role
 from tests.meter_agent.support import HOUSE, SECRETS, STEP, house, meter
 
 START = 1_700_000_100 // STEP * STEP
 
 
 def raw(generation: int | None = None, exported: int = 0, imported: int | None = None, scale: int = 0) -> RawCounters:
-    counters: dict[Role, dict[Direction, RawCounter]] = {}
+    counters: dict[Role, dict[Quantity, RawCounter]] = {}
     if generation is not None:
         counters[Role.GENERATION] = {
-            Direction.EXPORT: RawCounter(generation, scale),
-            Direction.IMPORT: RawCounter(0, scale),
+            Quantity.EXPORT: RawCounter(generation, scale),
+            Quantity.IMPORT: RawCounter(0, scale),
         }
     if imported is not None:
         counters[Role.GRID] = {
-            Direction.EXPORT: RawCounter(exported, scale),
-            Direction.IMPORT: RawCounter(imported, scale),
+            Quantity.EXPORT: RawCounter(exported, scale),
+            Quantity.IMPORT: RawCounter(imported, scale),
         }
     return counters
 
@@ -48,7 +50,7 @@ class Box:
 
 
 def only(*roles: Role) -> PointConfig:
-    meters: dict[Role, MeterConfig] = {role: meter(unit) for unit, role in enumerate(roles, 1)}
+    meters: dict[Role, AnyMeter] = {role: meter(unit) for unit, role in enumerate(roles, 1)}
     return PointConfig(HOUSE, SECRETS[HOUSE], meters)
 
 

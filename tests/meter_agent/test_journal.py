@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from evidence.readings import Quality, Reading, Register
-from meter_agent.config import Role
 from meter_agent.energy import Counter, PointState, Progress
 from meter_agent.journal import LARGEST_BATCH, Journal
 from meter_agent.journal.errors import JournalError
 from meter_agent.journal.status import read_status
-from meter_agent.registers import Direction
+from meter_agent.registers import Quantity
 from meter_agent.slots import slots_of_day
+from meter_agent.terms import Role
 from meter_agent.uplink import readings_of, signed_body
 from tests.meter_agent.support import BERLIN, DEVICE, HOUSE, KEY, SECRETS, SHOP, STEP, check, store
 
@@ -44,7 +44,7 @@ def batches(journal: Journal) -> list[list[Reading]]:
 
 def test_what_a_point_has_counted_survives(tmp_path: Path) -> None:
     state = PointState(
-        {(Role.GRID, Direction.IMPORT): Counter(2**32 - 1, -3, 2**32 * 10**20, 900, 0)},
+        {(Role.GRID, Quantity.IMPORT): Counter(2**32 - 1, -3, 2**32 * 10**20, 900, 0)},
         {Register.CONSUMPTION: Progress(900, 12, "+1*grid.import")},
     )
     with Journal(tmp_path / "journal", DEVICE) as journal:

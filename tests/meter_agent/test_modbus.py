@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from evidence.readings import Quality, Register
-from meter_agent.config import PointConfig, Role
+from meter_agent.buses import Bus, BusConfig
+from meter_agent.config import PointConfig
 from meter_agent.daemon import Agent
 from meter_agent.journal import Journal
-from meter_agent.reader import Bus, Meter
-from meter_agent.registers import Direction, MeterError
+from meter_agent.reader import Meter
+from meter_agent.registers import MeterError, Quantity
 from meter_agent.simulator import SetClock, Simulation, at_simulator, simulate_day
 from meter_agent.slots import slots_of_day
 from meter_agent.tables import ConfigError
+from meter_agent.terms import Role
 from tests.meter_agent.support import (
     BERLIN,
     HOUSE,
@@ -107,7 +109,7 @@ def test_a_meter_that_is_not_there_does_not_stop_the_others(
 
 def test_an_exception_reply_of_one_unit_does_not_stop_the_others_on_its_bus(tmp_path: Path, journal: Journal) -> None:
     async def use(simulation: Simulation, clock: SetClock, agent: Agent) -> None:
-        bus = Bus("127.0.0.1", simulation.port)
+        bus = Bus(BusConfig("127.0.0.1", simulation.port))
         answers = await asyncio.gather(
             *(Meter(bus, meter(unit)).counters() for unit in (1, 9, 2, 3)), return_exceptions=True
         )
@@ -124,13 +126,13 @@ def test_a_silent_gateway_costs_only_its_own_meters(tmp_path: Path, journal: Jou
 
     async def use(simulation: Simulation, clock: SetClock, agent: Agent) -> None:
         server = await asyncio.start_server(listen, "127.0.0.1", 0)
-        dead = Bus("127.0.0.1", server.sockets[0].getsockname()[1], answer_seconds=0.1)
+        dead = Bus(BusConfig("127.0.0.1", server.sockets[0].getsockname()[1], answer_seconds=0.1))
         with pytest.raises(MeterError, match="does not answer"):
             await Meter(dead, meter(1)).counters()
         dead.close()
         server.close()
-        alive = Bus("127.0.0.1", simulation.port)
-        assert (await Meter(alive, meter(2)).counters())[Direction.EXPORT].scale == -3
+        alive = Bus(BusConfig("127.0.0.1", simulation.port))
+        assert (await Meter(alive, meter(2)).counters())[Quantity.EXPORT].scale == -3
         alive.close()
         await asyncio.sleep(0.05)
 
@@ -159,7 +161,7 @@ def test_a_reconnected_meter_is_read_on(tmp_path: Path, journal: Journal) -> Non
         clock = SetClock(NOON)
         async with Simulation(PROFILE, clock) as simulation:
             port = simulation.port
-            bus = Bus("127.0.0.1", port, answer_seconds=0.2)
+            bus = Bus(BusConfig("127.0.0.1", port, answer_seconds=0.2))
             found = Meter(bus, meter(2))
             first = await found.counters()
         with pytest.raises(MeterError):

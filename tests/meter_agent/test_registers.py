@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from meter_agent.reader import Bus, Meter
-from meter_agent.registers import MAPS, Direction, MeterError, RawCounter, decode
+from meter_agent.buses import Bus, BusConfig
+from meter_agent.maps import MAPS
+from meter_agent.reader import Meter
+from meter_agent.registers import ACTIVE, MeterError, Quantity, RawCounter, decode
 from tests.meter_agent.support import meter
 
 # Registers 0 to 54 of a model 203, four words (sixteen digits) after another.
@@ -38,25 +40,27 @@ def registers(change: dict[int, int] | None = None) -> list[int]:
     return words
 
 
+def decoded(change: dict[int, int] | None = None) -> dict[Quantity, RawCounter]:
+    return decode(MAP, dict(enumerate(registers(change))), ACTIVE)
+
+
 def test_counters_are_decoded_high_word_first() -> None:
-    assert decode(MAP, registers()) == {
-        Direction.EXPORT: RawCounter(123456, -2),
-        Direction.IMPORT: RawCounter(12345678, -2),
+    assert decoded() == {
+        Quantity.EXPORT: RawCounter(123456, -2),
+        Quantity.IMPORT: RawCounter(12345678, -2),
     }
 
 
 def test_a_frame_with_swapped_words_decodes_to_something_else() -> None:
-    swapped = registers({38: 0xE240, 39: 0x0001})
-    assert decode(MAP, swapped)[Direction.EXPORT].raw == 0xE2400001
+    assert decoded({38: 0xE240, 39: 0x0001})[Quantity.EXPORT].raw == 0xE2400001
 
 
 def test_the_largest_counter_and_positive_scales_are_decoded() -> None:
-    words = registers({38: 0xFFFF, 39: 0xFFFF, 54: 3})
-    assert decode(MAP, words)[Direction.EXPORT] == RawCounter(4294967295, 3)
+    assert decoded({38: 0xFFFF, 39: 0xFFFF, 54: 3})[Quantity.EXPORT] == RawCounter(4294967295, 3)
 
 
 def test_one_request_holds_all_that_is_needed() -> None:
-    assert MAP.words == 55
+    assert MAP.frames(ACTIVE) == [range(55)]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,7 @@ def test_one_request_holds_all_that_is_needed() -> None:
 )
 def test_what_is_not_a_reading_is_refused(change: dict[int, int], message: str) -> None:
     with pytest.raises(MeterError, match=message):
-        decode(MAP, registers(change))
+        decoded(change)
 
 
 # From here on whole Modbus TCP frames: transaction id, protocol 0, length, unit, function, data.
@@ -89,7 +93,7 @@ async def device(answers: dict[str, str]) -> AsyncIterator[Meter]:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    bus = Bus("127.0.0.1", server.sockets[0].getsockname()[1], answer_seconds=0.3)
+    bus = Bus(BusConfig("127.0.0.1", server.sockets[0].getsockname()[1], answer_seconds=0.3))
     try:
         yield Meter(bus, meter(7))
     finally:
@@ -116,7 +120,7 @@ def with_device(answers: dict[str, str], use: Callable[[Meter], Awaitable[None]]
 
 def test_the_model_is_found_along_the_chain() -> None:
     async def read(meter: Meter) -> None:
-        assert (await meter.counters())[Direction.IMPORT] == RawCounter(12345678, -2)
+        assert (await meter.counters())[Quantity.IMPORT] == RawCounter(12345678, -2)
 
     with_device(CHAIN | READ_203, read)
 
@@ -150,7 +154,7 @@ def test_a_device_that_moved_its_model_is_looked_up_again() -> None:
         answers["07 03 9c 86 00 02"] = "07 03 04 00 67 00 32"  # 40070: model 103 with 50 registers
         answers["07 03 9c ba 00 02"] = "07 03 04 00 cb 00 69"  # 40122: model 203
         answers["07 03 9c ba 00 37"] = "07 03 6e" + MODEL_203.hex()
-        assert (await meter.counters())[Direction.EXPORT] == RawCounter(123456, -2)
+        assert (await meter.counters())[Quantity.EXPORT] == RawCounter(123456, -2)
 
     with_device(answers, read)
 

@@ -241,7 +241,6 @@ def test_a_running_system_keeps_its_devices_and_goes_on_adding(transactional_db:
         rows = Measurement.objects.filter(device=head[0], point=head[1])
         assert [(row.since, row.until, row.registers, row.counters_in) for row in rows] == [(0, None, [], {})] * 2
         assert all(row.is_unlimited for row in rows)
-        assert Batch._meta.get_field("unit").db_default == 1
         area = rows[0].device.area
         assert (area.trade_days, area.substitute_days) == (5, 5)
     finally:

@@ -26,6 +26,7 @@ EDITABLE = {
     "assets_marketarea",
     "assets_meteringpoint",
     "assets_plant",
+    "metering_virtualpoint",
     "tariffs_tariff",
     "tariffs_vatrate",
     "supply_supplycontract",

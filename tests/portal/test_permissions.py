@@ -10,7 +10,8 @@ from apps.accounts.models import Membership
 from apps.metering.models import EnrolmentCode
 from apps.offers.models import Offer, Purchase
 from apps.portal.urls import urlpatterns
-from tests.portal.world import PEOPLE, World
+from tests.portal.test_imports import an_import
+from tests.portal.world import FIRST, PEOPLE, World
 
 LOGIN = 302
 
@@ -21,6 +22,13 @@ PAGES: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, int
     ("points", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
     ("point", lambda w: [w.alice_point.pk], (LOGIN, 200, 404, 404, 200, 200)),
     ("readings_csv", lambda w: [w.alice_point.pk], (LOGIN, 200, 404, 404, 200, 200)),
+    ("reading", lambda w: [w.alice_point.pk], (LOGIN, 404, 404, 404, 404, 404)),
+    ("meters", lambda w: [w.alice_point.pk], (LOGIN, 200, 404, 404, 200, 200)),
+    ("exchange_meter", lambda w: [w.measurement.pk], (LOGIN, 404, 404, 404, 200, 404)),
+    ("virtual_points", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
+    ("virtual_point", lambda w: [w.virtual.pk], (LOGIN, 200, 404, 404, 200, 200)),
+    ("completeness", lambda w: [], (LOGIN, 404, 404, 404, 200, 200)),
+    ("completeness_day", lambda w: [w.market.area.pk, FIRST], (LOGIN, 404, 404, 404, 200, 200)),
     ("offers", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
     ("new_offer", lambda w: [w.declaration.pk], (LOGIN, 200, 403, 404, 403, 403)),
     ("offer", lambda w: [w.offer.pk], (LOGIN, 200, 200, 404, 200, 200)),
@@ -44,6 +52,8 @@ PAGES: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, int
     ("enrolment_live", lambda w: [w.enrolment.pk], (LOGIN, 404, 404, 404, 200, 404)),
     ("enrolment_protocol", lambda w: [w.enrolment.pk], (LOGIN, 404, 404, 404, 404, 404)),
     ("enrolment_progress", lambda w: [w.enrolment.pk], (LOGIN, 404, 404, 404, 200, 404)),
+    ("imports", lambda w: [], (LOGIN, 404, 404, 404, 200, 200)),
+    ("import", lambda w: [an_import(w).pk], (LOGIN, 404, 404, 404, 200, 200)),
     ("ledger", lambda w: [], (LOGIN, 404, 404, 404, 200, 200)),
     ("record", lambda w: [bytes(w.purchase.command_id or b"").hex()], (LOGIN, 200, 200, 404, 200, 200)),
     ("seal", lambda w: [bytes(w.purchase.command_id or b"").hex()], (LOGIN, 200, 200, 404, 200, 200)),
@@ -53,6 +63,8 @@ PAGES: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, int
 ]
 
 # The same for what is sent: alice's own draft, alice's open offer, a person whom alice was asked for.
+# Staff's own, tested beside what they do: tests/portal/test_metering_pages.py.
+OF_STAFF = ["completeness_substitute", "meter_role"]
 ACTIONS: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, int, int, int]]] = [
     ("publish", lambda w: [w.draft.pk], (LOGIN, 302, 404, 404, 404, 404)),
     ("discard", lambda w: [w.draft.pk], (LOGIN, 302, 404, 404, 404, 404)),
@@ -66,6 +78,10 @@ ACTIONS: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, i
 STAFF_ACTIONS = ("renew_code", "register_box", "go_live", "undo_enrolment")
 
 
+# Tried by everybody in a module of their own.
+IMPORT_ACTIONS = ["store_import", "stop_import", "discard_import"]
+
+
 def rows() -> list[object]:
     """What the actions change."""
     models = (Offer, Membership, EnrolmentCode)
@@ -73,9 +89,8 @@ def rows() -> list[object]:
 
 
 def test_the_tables_name_every_address() -> None:
-    assert sorted([name for name, *_ in PAGES + ACTIONS] + [*STAFF_ACTIONS]) == sorted(
-        str(pattern.name) for pattern in urlpatterns
-    )
+    tried = [*OF_STAFF, *(name for name, *_ in PAGES + ACTIONS), *IMPORT_ACTIONS, *STAFF_ACTIONS]
+    assert sorted(tried) == sorted(str(pattern.name) for pattern in urlpatterns)
 
 
 @pytest.mark.parametrize(("name", "arguments", "statuses"), PAGES, ids=[page[0] for page in PAGES])

@@ -14,11 +14,14 @@ from apps.billing.models import DocumentKind, Invoice
 from apps.billing.services.invoices import bill_area
 from apps.ledger.ledgers import DEFAULT
 from apps.ledger.services.sweep import drain
-from apps.metering.models import EnrolmentCode
+from apps.metering.models import EnrolmentCode, Measurement, Term, VirtualPoint
+from apps.metering.services.devices import register_device
 from apps.metering.services.enrolment import make_code
 from apps.offers import services as offers
 from apps.offers.models import Declaration, Offer, Purchase
 from apps.settlement.services.settle import settle_day
+from evidence.keys import SoftwareKey
+from evidence.readings import Register
 from tests.conftest import signed_in
 from tests.factories import MembershipFactory, PlantFactory, PointFactory, UserFactory
 from tests.market import Market, import_day, make_market
@@ -43,6 +46,8 @@ class World:
     enrolment: EnrolmentCode  # of a new box, made by the clerk; nobody has used it
     elsewhere: MeteringPoint  # the outsider's
     elsewhere_plant: Plant
+    measurement: Measurement  # of alice's point, by her box
+    virtual: VirtualPoint  # alice's consumption less her generation
     clients: dict[str, Client] = field(default_factory=dict)
 
     @property
@@ -88,7 +93,29 @@ def make_world() -> World:
     )
     invoice = Invoice.objects.get(kind=DocumentKind.INVOICE, party=market.party("bob"))
     enrolment = make_code(area=market.area, name="new box", by=users["clerk"])
-    return World(market, users, offer, draft, purchase, invoice, asked, enrolment, elsewhere, plant)
+    key, points = SoftwareKey.generate().public_key, [market.points["alice"]]
+    box = register_device(area=market.area, owner=market.party("alice"), name="Box", key=key, points=points)
+    drain(DEFAULT)
+    measurement = Measurement.objects.get(device=box)
+    virtual = _balance(market)
+    return World(
+        market, users, offer, draft, purchase, invoice, asked, enrolment, elsewhere, plant, measurement, virtual
+    )
+
+
+def _balance(market: Market) -> VirtualPoint:
+    alice = market.points["alice"]
+    virtual = VirtualPoint.objects.create(area=market.area, party=alice.party, code="V-1", name="Balance")
+    for register, sign in ((Register.CONSUMPTION, 1), (Register.GENERATION, -1)):
+        Term.objects.create(
+            of=virtual,
+            register=Register.CONSUMPTION,
+            sign=sign,
+            point=alice,
+            source_register=register,
+            since=FIRST,
+        )
+    return virtual
 
 
 def _declared(market: Market, day: dt.date) -> Declaration:

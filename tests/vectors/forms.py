@@ -348,6 +348,7 @@ def box_talk() -> dict[str, Any]:
         ident("device"), key.id, 9, instruction.digest, boxes.AnswerState.DONE, NOW + 60, boxes.body_hash(b"{}")
     )
     poll = boxes.ChannelPoll(ident("device"), key.id, 9, NOW * 1000 + 17)
+    document = boxes.Document(ident("device"), key.id, boxes.body_hash(b'{"measures":[]}'))
     release = boxes.Release(1, 4, 2, 12_345, boxes.body_hash(b"an archive"))
     return {
         "code": {"code": code, "id": boxes.code_id(code), "key": boxes.code_key(code)},
@@ -356,6 +357,7 @@ def box_talk() -> dict[str, Any]:
         "instruction": _said(instruction, ALICE),
         "instructionAnswer": _said(done, METER),
         "channelPoll": _said(poll, METER),
+        "document": _said(document, METER),
         "release": _said(release, BOB),
         "text": {"text": "a meter's own words", "digest": boxes.text_digest(b"a meter's own words")},
     }

@@ -10,6 +10,8 @@ from django.utils.safestring import SafeString
 from apps.web.pictures import (
     BillBar,
     BillPart,
+    CalendarDay,
+    CalendarMap,
     DayChart,
     Flow,
     FlowDiagram,
@@ -18,7 +20,10 @@ from apps.web.pictures import (
     LoadCurve,
     LocalDay,
     Series,
+    Tint,
     bill_bar,
+    calendar_map,
+    calendar_table,
     day_chart,
     day_table,
     flow_diagram,
@@ -52,7 +57,12 @@ def flows(*bands: Flow) -> FlowDiagram:
     )
 
 
+def month(*days: CalendarDay) -> CalendarMap:
+    return CalendarMap("month", "Readings", date(2021, 3, 1), days)
+
+
 PICTURES = {
+    "month": lambda: calendar_map(month(CalendarDay(date(2021, 3, 15), Tint.SOME, "97%", "3 missing", "/days/15/"))),
     "day": lambda: day_chart(chart()),
     "load": lambda: load_curve(LoadCurve("load", "Load", USUAL, consumption=(80,) * 96, generation=(120,) * 96)),
     "flow": lambda: flow_diagram(flows(Flow("roof", "home", 5000, Hue.OWN), Flow("utility", "home", 900, Hue.GRID))),
@@ -211,3 +221,31 @@ def test_a_bill_with_more_credits_than_costs_is_paid_out() -> None:
     picture = bill_bar(bill(BillPart("Utility", 500, Hue.GRID, 1000), BillPart("Sold", -1200, Hue.NEIGHBOURS)))
     assert "Paid out to you" in picture
     assert "€7.00" in picture
+
+
+def test_a_calendar_has_a_cell_for_each_day_and_links_where_there_is_a_page() -> None:
+    days = (
+        CalendarDay(date(2021, 3, 1), Tint.FULL, "100%", "complete", "/days/1/"),
+        CalendarDay(date(2021, 3, 31), Tint.MOST, "0%", "96 missing"),
+    )
+    drawn = calendar_map(month(*days))
+    narrow = ET.fromstring(drawn)[0]
+    cells = [each for each in narrow.iter() if "tint" in each.get("class", "")]
+    assert len(cells) == 31
+    assert [each.get("class") for each in cells if each.get("class") != "tint tint-unknown"] == [
+        "tint tint-full",
+        "tint tint-most",
+    ]
+    # 2021-03-01 is a Monday, 2021-03-31 a Wednesday of the fifth week.
+    assert cells[0].get("x") == "1" and cells[30].get("y") == str(24 + 4 * 52 + 1)
+    links = [each for each in narrow.iter() if each.tag == "a"]
+    assert [(each.get("href"), each.get("aria-label")) for each in links] == [("/days/1/", "1 March 2021: complete")]
+    assert calendar_table(month(*days)).rows == (
+        ("1 March 2021", "100%", "complete"),
+        ("31 March 2021", "0%", "96 missing"),
+    )
+
+
+def test_a_calendar_takes_days_of_its_month_only() -> None:
+    with pytest.raises(ValueError, match="no day of 2021-03"):
+        month(CalendarDay(date(2021, 4, 1), Tint.FULL, "100%", "complete"))

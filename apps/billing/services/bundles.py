@@ -1,12 +1,9 @@
 """Gather the evidence of an invoice into a bundle."""
 
-import datetime as dt
-from collections import defaultdict
 from collections.abc import Iterable
 
 from apps.accounts.models import Party, PartyKey
-from apps.assets.models import Occupancy, Plant
-from apps.assets.services import reading_secret
+from apps.assets.models import Plant
 from apps.billing import documents
 from apps.billing.exceptions import BillingError
 from apps.billing.models import DocumentKind, Invoice
@@ -15,9 +12,9 @@ from apps.ledger.ledgers import get_ledger
 from apps.ledger.services.proofs import log_of
 from apps.metering import readings
 from apps.metering.choices import SETTLED
-from apps.metering.models import Anchor, Batch, Device, DeviceKey
-from apps.metering.readings import Stored
-from apps.metering.services.anchors import leaf_of
+from apps.metering.exceptions import EvidenceError
+from apps.metering.models import Anchor, Device, DeviceKey
+from apps.metering.proofs import holders_of, shown_leaves, signed_batches
 from apps.offers.models import Purchase
 from apps.settlement import allocations
 from apps.settlement.allocations import Names, Tree
@@ -25,8 +22,7 @@ from apps.settlement.choices import Scheme
 from apps.settlement.models import Settlement
 from apps.settlement.selectors import anchors_of
 from evidence import bundle, merkle, sumtree
-from evidence.bundle import SettledDay, ShownAllotment, ShownReading, ShownRow, SignedBatch
-from evidence.readings import LeafId, LeafValue, Reading, leaf_hashes, salt
+from evidence.bundle import SettledDay, ShownAllotment, ShownRow, SignedBatch
 from market_math.slots import day_bounds
 
 
@@ -107,69 +103,15 @@ class _Gathering:
     def signed_batches(self, settlements: Iterable[Settlement]) -> Iterable[SignedBatch]:
         anchors = anchors_of(settlements)
         stored = readings.latest(self.area.pk, [self.invoice.point_id], self.start, self.end, anchors)
-        by_batch: dict[int, list[Stored]] = defaultdict(list)
-        for reading in stored:
-            if reading.register in SETTLED:
-                by_batch[reading.batch].append(reading)
-        batches = list(
-            Batch.objects.filter(pk__in=by_batch).select_related("device", "importer", "anchor").order_by("pk")
-        )
-        anchor_paths = _anchor_paths({batch.anchor_id for batch in batches if batch.anchor_id})
-        content = readings.of_batches(self.area.pk, [batch.pk for batch in batches], self.start, self.end)
-        occupancies = _occupancies({row.point for rows in content.values() for row in rows})
-        for batch in batches:
-            if batch.anchor is None:
-                raise BillingError(f"the batch {batch} is not anchored")
-            self.command_ids.add(_command_of(batch.anchor))
-            self.command_ids |= {_command_of(holder) for holder in (batch.device, batch.importer) if holder}
-            if batch.device_id:
-                self.devices.add(batch.device_id)
-            yield self._signed(batch, by_batch[batch.pk], content[batch.pk], occupancies, anchor_paths[batch.anchor.pk])
-
-    def _signed(
-        self,
-        batch: Batch,
-        chosen: list[Stored],
-        content: list[readings.Row],
-        occupancies: dict[int, list[Occupancy]],
-        anchor: list[bytes],
-    ) -> SignedBatch:
-        index = batch.anchor_index
-        if index is None:
-            raise BillingError(f"the batch {batch} is not anchored")
-        occupied = {row.point: _on(batch.day, occupancies[row.point]) for row in content}
-        ids = {point: bytes(occupancy.point.ledger_id) for point, occupancy in occupied.items()}
-        every = sorted(
-            (Reading(ids[row.point], row.register, row.slot, row.value, row.quality) for row in content),
-            key=lambda reading: reading.leaf_id,
-        )
         try:
-            secrets = {ids[point]: reading_secret(occupancy) for point, occupancy in occupied.items()}
-        except ValueError as error:
+            leaves = shown_leaves(self.invoice.point, [r for r in stored if r.register in SETTLED])
+            for one in leaves:
+                self.command_ids |= {_command_of(holder) for holder in holders_of(one.batch)}
+                if one.batch.device_id:
+                    self.devices.add(one.batch.device_id)
+            return tuple(signed_batches(leaves))
+        except EvidenceError as error:
             raise BillingError(str(error)) from None
-        hashes = leaf_hashes(every, secrets)
-        if merkle.root_of_hashes(hashes) != bytes(batch.root):
-            raise BillingError(f"the readings of {batch} are not those that were signed")
-        wanted = {(row.register, row.slot) for row in chosen}
-        own = bytes(self.invoice.point.ledger_id)
-        indexes = [i for i, r in enumerate(every) if r.point == own and (r.register, r.slot) in wanted]
-        shown = [
-            ShownReading(
-                i,
-                salt(secrets[own], every[i].leaf_id),
-                LeafId(own, every[i].register, every[i].slot),
-                LeafValue(every[i].value, every[i].quality),
-            )
-            for i in indexes
-        ]
-        return SignedBatch(
-            batch.statement,
-            bytes(batch.signature),
-            index,
-            merkle.path(anchor, [index]),
-            merkle.path(hashes, indexes),
-            tuple(shown),
-        )
 
     # Ledger
 
@@ -186,24 +128,3 @@ def _command_of(holder: Invoice | Party | Plant | Settlement | Purchase | Anchor
     if command_id is None:
         raise BillingError(f"{holder} was never put on the ledger")
     return bytes(command_id)
-
-
-def _occupancies(points: Iterable[int]) -> dict[int, list[Occupancy]]:
-    found: dict[int, list[Occupancy]] = defaultdict(list)
-    for occupancy in Occupancy.objects.filter(point__in=points).select_related("point"):
-        found[occupancy.point_id].append(occupancy)
-    return found
-
-
-def _on(day: dt.date, occupancies: Iterable[Occupancy]) -> Occupancy:
-    """The occupancy whose secret salted the readings of a day."""
-    return next(one for one in occupancies if one.since <= day and (one.until is None or day < one.until))
-
-
-def _anchor_paths(anchors: set[int]) -> dict[int, list[bytes]]:
-    """Leaf hashes of anchors, in the order of claim."""
-    found: dict[int, list[bytes]] = defaultdict(list)
-    for batch in Batch.objects.filter(anchor__in=anchors).order_by("anchor", "anchor_index"):
-        if batch.anchor_id is not None:
-            found[batch.anchor_id].append(merkle.leaf_hash(leaf_of(batch)))
-    return found

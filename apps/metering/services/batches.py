@@ -8,17 +8,19 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from apps.accounts.custody import open_secret
 from apps.assets.models import MarketArea, MeteringPoint, Occupancy
-from apps.assets.services import reading_secret
 from apps.metering import readings
 from apps.metering.choices import Grade
 from apps.metering.exceptions import BatchRefused, Violation
 from apps.metering.measuring import check_measured
-from apps.metering.models import Batch, Decision, Device, DeviceKey
+from apps.metering.models import Batch, Decision, Device, DeviceKey, ReadingImport
 from apps.metering.services.devices import signing_key
 from evidence.readings import Quality, Reading, Register, Statement, Unit, batch_root
 from market_math.slots import local_day
 
+REGISTERS = frozenset(Register)
+QUALITIES = frozenset(Quality)
 MOST_READINGS = 10_000
 # Of a large site's connection to the grid, in W or var.
 MOST_SITE_W = 100_000_000
@@ -42,34 +44,15 @@ def accept_batch(statement: Statement, signature: bytes, content: Sequence[Readi
     known = _known(device, statement, content)
     if known is not None:
         return Accepted(known, is_new=False)
-    points = {bytes(point.ledger_id): point for point in device.points.select_related("plant")}
-    day = check_content(device.area, statement, content, points)
+    day = check_window(device.area, statement)
     _check_key_time(key, day)
-    secrets = secrets_of(points.values(), day)
-    if any(reading.point not in secrets for reading in content):
-        raise BatchRefused(Violation("series", "no_occupant", _("Nobody occupied the metering point on this day.")))
-    if batch_root(content, secrets) != statement.root:
-        raise BatchRefused(Violation("statement.root", "wrong_root", _("The readings do not have this root.")))
     readings.prepare_partitions(statement.start, statement.end)
-    rows = [readings.Row(points[r.point].pk, r.register, r.slot, r.value, r.quality) for r in content]
     with transaction.atomic():
         locked = Device.objects.select_for_update().get(pk=device.pk)
         known = _known(locked, statement, content)
         if known is not None:
             return Accepted(known, is_new=False)
-        _check_rising(locked, statement)
-        backup = check_measured(locked, content)
-        batch = store_batch(
-            statement,
-            signature,
-            area=device.area,
-            day=day,
-            grade=Grade.DEVICE_SIGNED,
-            rows=rows,
-            device=device,
-            backup=backup,
-        )
-        Device.objects.filter(pk=device.pk).update(last_contact=timezone.now())
+        batch = _store(locked, device.area, day, statement, signature, content)
     return Accepted(batch, is_new=True)
 
 
@@ -83,9 +66,44 @@ def _check_key_time(key: DeviceKey, day: dt.date) -> None:
         raise BatchRefused(Violation("statement.key", "outside_key_time", message), status=403)
 
 
+def _store(
+    device: Device, area: MarketArea, day: dt.date, statement: Statement, signature: bytes, content: Sequence[Reading]
+) -> Batch:
+    """Check what a locked device has sent against all that is known here, and write it."""
+    measured = list(device.measurements.select_related("point__plant"))
+    points = {bytes(measurement.point.ledger_id): measurement.point for measurement in measured}
+    check_content(area, statement, content, points)
+    secrets = secrets_of(points.values(), day)
+    if any(reading.point not in secrets for reading in content):
+        raise BatchRefused(Violation("series", "no_occupant", _("Nobody occupied the metering point on this day.")))
+    if batch_root(content, secrets) != statement.root:
+        raise BatchRefused(Violation("statement.root", "wrong_root", _("The readings do not have this root.")))
+    ids = {ledger_id: point.pk for ledger_id, point in points.items()}
+    batch = store_batch(
+        statement,
+        signature,
+        area=area,
+        day=day,
+        grade=Grade.DEVICE_SIGNED,
+        rows=[readings.Row(ids[r.point], r.register, r.slot, r.value, r.quality) for r in content],
+        device=device,
+        backup=check_measured(measured, content),
+    )
+    Device.objects.filter(pk=device.pk).update(last_contact=timezone.now(), last_sequence=statement.sequence)
+    return batch
+
+
 def _known(device: Device, statement: Statement, content: Sequence[Reading]) -> Batch | None:
+    """The same batch, if it was stored before. Raises `BatchRefused` for a sequence that does not rise."""
+    if statement.sequence > device.last_sequence:
+        return None
     batch = Batch.objects.filter(signer=device.ledger_id, sequence=statement.sequence).first()
-    if batch is not None and not (batch.statement == statement and _has_content(batch, content)):
+    if batch is None:
+        raise BatchRefused(
+            Violation("statement.sequence", "sequence_not_rising", _("A later sequence number was seen already.")),
+            status=409,
+        )
+    if not (batch.statement == statement and _has_content(batch, content)):
         raise BatchRefused(
             Violation("statement.sequence", "sequence_reused", _("This sequence number was used for other content.")),
             status=409,
@@ -102,24 +120,8 @@ def _has_content(batch: Batch, content: Sequence[Reading]) -> bool:
     return sorted(stored) == sorted(given)
 
 
-def _check_rising(device: Device, statement: Statement) -> None:
-    if device.batches.filter(sequence__gt=statement.sequence).exists():
-        raise BatchRefused(
-            Violation("statement.sequence", "sequence_not_rising", _("A later sequence number was seen already.")),
-            status=409,
-        )
-
-
-def check_content(
-    area: MarketArea, statement: Statement, content: Sequence[Reading], points: dict[bytes, MeteringPoint]
-) -> dt.date:
-    """Check readings against their statement and the area's grid; returns the local day that they belong to."""
-    if statement.unit not in list(Unit):
-        raise BatchRefused(
-            Violation("statement.unit", "unknown_unit", _("Readings are in Wh (unit 1) or varh (unit 2)."))
-        )
-    if statement.count != len(content) or not 0 < len(content) <= MOST_READINGS:
-        raise BatchRefused(Violation("statement.count", "wrong_count", _("The number of readings differs.")))
+def check_window(area: MarketArea, statement: Statement) -> dt.date:
+    """The local day that a statement is about: one that is over as far as the statement goes."""
     if statement.end > timezone.now().timestamp():
         raise BatchRefused(Violation("statement.end", "in_the_future", _("A reading lies in the future.")))
     if statement.start >= statement.end:
@@ -127,26 +129,77 @@ def check_content(
     day = local_day(statement.start, area.zone)
     if local_day(statement.end - 1, area.zone) != day:
         raise BatchRefused(Violation("statement.end", "more_than_a_day", _("A batch lies within one local day.")))
-    before = b""
-    violations: list[Violation] = []
-    for index, reading in enumerate(content):
-        if reading.leaf_id <= before:
-            violations.append(Violation(f"readings[{index}]", "not_ascending", _("Readings must be in order.")))
-        before = reading.leaf_id
-        violations += _violations(f"readings[{index}]", reading, area, statement, points)
-    if violations:
-        raise BatchRefused(*violations[:20])
     return day
 
 
+def check_content(
+    area: MarketArea, statement: Statement, content: Sequence[Reading], points: dict[bytes, MeteringPoint]
+) -> None:
+    """Check readings against their statement and the area's grid."""
+    if statement.unit not in list(Unit):
+        raise BatchRefused(
+            Violation("statement.unit", "unknown_unit", _("Readings are in Wh (unit 1) or varh (unit 2)."))
+        )
+    if statement.count != len(content) or not 0 < len(content) <= MOST_READINGS:
+        raise BatchRefused(Violation("statement.count", "wrong_count", _("The number of readings differs.")))
+    if not _is_good(area, statement, content, points):
+        raise BatchRefused(*_violations(area, statement, content, points)[:20])
+
+
+def _is_good(
+    area: MarketArea, statement: Statement, content: Sequence[Reading], points: dict[bytes, MeteringPoint]
+) -> bool:
+    """Whether no reading breaks a rule of `_violations_of`: the same rules, for the many batches that break none."""
+    step, first, last = area.slot_seconds, statement.start, statement.end - area.slot_seconds
+    before: tuple[bytes, int, int] = (b"", 0, 0)
+    most: dict[tuple[bytes, int], int] = {}
+    for reading in content:
+        point, register, slot = place = reading.point, reading.register, reading.slot
+        bound = most.get((point, register))
+        if bound is None:
+            bound = _bound(points.get(point), register, statement.unit, step)
+            most[point, register] = bound
+        if (
+            place <= before
+            or not 0 <= reading.value <= bound
+            or slot % step
+            or not first <= slot <= last
+            or reading.quality not in QUALITIES
+        ):
+            return False
+        before = place
+    return True
+
+
+def _bound(point: MeteringPoint | None, register: int, unit: int, seconds: int) -> int:
+    """The most that a slot can have, less than nothing where the batch cannot have the register at all."""
+    if point is None or register not in REGISTERS or Register(register).unit != unit:
+        return -1
+    return most_energy(point, register, seconds)
+
+
 def _violations(
+    area: MarketArea, statement: Statement, content: Sequence[Reading], points: dict[bytes, MeteringPoint]
+) -> list[Violation]:
+    """Every rule that a reading breaks, by name."""
+    before = b""
+    found: list[Violation] = []
+    for index, reading in enumerate(content):
+        if reading.leaf_id <= before:
+            found.append(Violation(f"readings[{index}]", "not_ascending", _("Readings must be in order.")))
+        before = reading.leaf_id
+        found += _violations_of(f"readings[{index}]", reading, area, statement, points)
+    return found
+
+
+def _violations_of(
     field: str, reading: Reading, area: MarketArea, statement: Statement, points: dict[bytes, MeteringPoint]
 ) -> list[Violation]:
     found = []
     point = points.get(reading.point)
     if point is None:
         found.append(Violation(f"{field}.point", "other_point", _("The device does not measure this point.")))
-    elif reading.register not in list(Register):
+    elif reading.register not in REGISTERS:
         found.append(Violation(f"{field}.register", "unknown_register", _("There is no such register.")))
     elif Register(reading.register).unit != statement.unit:
         found.append(
@@ -158,7 +211,7 @@ def _violations(
         found.append(Violation(f"{field}.slot", "off_the_grid", _("Slots start on the area's grid.")))
     if not statement.start <= reading.slot <= statement.end - area.slot_seconds:
         found.append(Violation(f"{field}.slot", "outside_window", _("The slot lies outside the statement.")))
-    if reading.quality not in list(Quality):
+    if reading.quality not in QUALITIES:
         found.append(Violation(f"{field}.quality", "unknown_quality", _("There is no such quality.")))
     return found
 
@@ -173,13 +226,10 @@ def most_energy(point: MeteringPoint, register: int, seconds: int) -> int:
 
 def secrets_of(points: Iterable[MeteringPoint], day: dt.date) -> dict[bytes, bytes]:
     """K by ledger id of the points, of whoever occupied them on `day`."""
-    occupancies = (
-        Occupancy.objects.filter(point__in=points, since__lte=day)
-        .exclude(until__lte=day)
-        .exclude(sealed_secret=None)
-        .select_related("point")
-    )
-    return {bytes(occupancy.point.ledger_id): reading_secret(occupancy) for occupancy in occupancies}
+    names = {point.pk: bytes(point.ledger_id) for point in points}
+    occupancies = Occupancy.objects.filter(point__in=names, since__lte=day).exclude(until__lte=day)
+    sealed = occupancies.order_by().values_list("point_id", "sealed_secret")
+    return {names[point]: open_secret(bytes(secret)) for point, secret in sealed if secret is not None}
 
 
 def store_batch(
@@ -194,6 +244,7 @@ def store_batch(
     importer_id: int | None = None,
     decision: Decision | None = None,
     backup: Sequence[bool] | None = None,
+    brought_by: ReadingImport | None = None,
 ) -> Batch:
     """Write a checked batch with its readings. Call in a transaction that holds its signer's lock.
 
@@ -215,6 +266,7 @@ def store_batch(
         signature=signature,
         grade=grade,
         decision=decision,
+        brought_by=brought_by,
     )
     # Another device, or an importer, may write to the same points: versions are counted one after another.
     points = MeteringPoint.objects.select_for_update(no_key=True).filter(pk__in={row.point for row in rows})

@@ -85,7 +85,7 @@ class Said(Protocol):
 def signing_key(said: Said, signature: bytes, field: str) -> DeviceKey:
     """The key of the device that signed what stands in `field`. Raises `InputRefused`."""
     found = DeviceKey.objects.select_related("device__area").filter(key_id=said.key, device__ledger_id=said.device)
-    key = found.first()
+    key = found.order_by().first()
     if key is None:
         raise InputRefused(
             Violation(f"{field}.key", "unknown_key", _("No such key is registered for this device.")), status=403

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import Max
@@ -14,8 +15,8 @@ from apps.assets.models import MarketArea, MeteringPoint
 from apps.metering import readings
 from apps.metering.choices import Grade
 from apps.metering.exceptions import BatchRefused, Violation
-from apps.metering.models import Batch, Decision
-from apps.metering.services.batches import check_content, secrets_of, store_batch
+from apps.metering.models import Batch, Decision, ReadingImport
+from apps.metering.services.batches import check_content, check_window, secrets_of, store_batch
 from evidence.keys import SoftwareKey
 from evidence.readings import Quality, Reading, Register, Statement, batch_root
 from market_math.slots import local_day
@@ -24,10 +25,17 @@ from market_math.slots import local_day
 Series = Mapping[int, Mapping[int, int]]
 
 
-def import_series(area: MarketArea, importer: Party, series: Mapping[MeteringPoint, Series]) -> int:
+def import_series(
+    area: MarketArea,
+    importer: Party,
+    series: Mapping[MeteringPoint, Series],
+    *,
+    informs: bool = False,
+    brought_by: ReadingImport | None = None,
+) -> int:
     """Store energies of metering points, signed by `importer`, a batch per point, local day and unit; returns how many.
 
-    All or nothing: raises `BatchRefused`, naming the reading and the rule.
+    With `informs`, they are only to inform. All or nothing: raises `BatchRefused`, naming the reading and the rule.
     """
     days = _days(area, series)
     if not days:
@@ -38,7 +46,8 @@ def import_series(area: MarketArea, importer: Party, series: Mapping[MeteringPoi
         Party.objects.select_for_update().get(pk=importer.pk)
         sequence = _last_sequence(importer)
         for number, (point, day, content) in enumerate(days, sequence + 1):
-            _store(area, importer, key, number, point, day, content, Grade.OPERATOR_SIGNED)
+            signed = _Signed(area, importer, key, number, Grade.OPERATOR_SIGNED, None, informs, brought_by)
+            _store(signed, point, day, content)
     return len(days)
 
 
@@ -67,17 +76,22 @@ def _last_sequence(importer: Party) -> int:
     return Batch.objects.filter(signer=importer.ledger_id).aggregate(last=Max("sequence"))["last"] or 0
 
 
-def _store(
-    area: MarketArea,
-    importer: Party,
-    key: SoftwareKey,
-    sequence: int,
-    point: MeteringPoint,
-    day: dt.date,
-    content: list[Reading],
-    grade: Grade,
-    decision: Decision | None = None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """Under what a batch is signed and kept."""
+
+    area: MarketArea
+    importer: Party
+    key: SoftwareKey
+    sequence: int
+    grade: Grade
+    decision: Decision | None
+    informs: bool
+    brought_by: ReadingImport | None
+
+
+def _store(signed: _Signed, point: MeteringPoint, day: dt.date, content: list[Reading]) -> None:
+    area, importer, key = signed.area, signed.importer, signed.key
     secrets = secrets_of([point], day)
     if bytes(point.ledger_id) not in secrets:
         message = _("Nobody occupied %(point)s on %(day)s, or the secret of its readings was erased.")
@@ -86,13 +100,14 @@ def _store(
     statement = Statement(
         bytes(importer.ledger_id),
         key.public_key.id,
-        sequence,
+        signed.sequence,
         min(slots),
         max(slots) + area.slot_seconds,
         Register(content[0].register).unit,
         len(content),
         batch_root(content, secrets),
     )
+    check_window(area, statement)
     check_content(area, statement, content, {bytes(point.ledger_id): point})
     rows = [readings.Row(point.pk, r.register, r.slot, r.value, r.quality) for r in content]
     store_batch(
@@ -100,15 +115,23 @@ def _store(
         key.sign(statement.digest),
         area=area,
         day=day,
-        grade=grade,
+        grade=signed.grade,
         rows=rows,
         importer_id=importer.pk,
-        decision=decision,
+        decision=signed.decision,
+        backup=[True] * len(rows) if signed.informs else None,
+        brought_by=signed.brought_by,
     )
 
 
 def store_substitutes(
-    area: MarketArea, decider: Party, series: Mapping[MeteringPoint, Series], decision: Decision | None = None
+    area: MarketArea,
+    decider: Party,
+    series: Mapping[MeteringPoint, Series],
+    decision: Decision | None = None,
+    *,
+    informs: bool = False,
+    brought_by: ReadingImport | None = None,
 ) -> int:
     """Store substitute values that `decider` answers for; returns how many batches."""
     days = _days(area, series)
@@ -121,5 +144,6 @@ def store_substitutes(
         sequence = _last_sequence(decider)
         for number, (point, day, content) in enumerate(days, sequence + 1):
             marked = [Reading(r.point, r.register, r.slot, r.value, Quality.SUBSTITUTE) for r in content]
-            _store(area, decider, key, number, point, day, marked, Grade.SUBSTITUTE, decision)
+            signed = _Signed(area, decider, key, number, Grade.SUBSTITUTE, decision, informs, brought_by)
+            _store(signed, point, day, marked)
     return len(days)

@@ -20,7 +20,15 @@ from apps.portal.days import chosen_day
 from apps.portal.energy import energy_table, own_energy
 from apps.portal.links import link, point_url
 from apps.portal.lists import page_of, shown
-from apps.portal.points import anchored_batches, correction_table, csv_of, evidence_sentence, grade_table, picture_of
+from apps.portal.points import (
+    anchored_batches,
+    correction_table,
+    csv_of,
+    evidence_sentence,
+    grade_table,
+    picture_of,
+    reading_table,
+)
 from apps.portal.records import seals
 from apps.portal.selectors import first_days, own_points, visible_points
 from apps.web.components import Column, Table
@@ -82,7 +90,7 @@ def point(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
         "point": found,
         "plant": getattr(found, "plant", None),
         "power": _power(found),
-        "devices": found.devices.order_by("name"),
+        "devices": found.devices.order_by("name").distinct(),
         "is_own": found.party_id in viewer.own,
     }
     oldest, newest = _bounds(viewer, found)
@@ -98,6 +106,7 @@ def point(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
             "grades": grade_table(versions),
             "evidence": evidence_sentence(versions),
             "corrections": correction_table(versions, found),
+            "readings": reading_table(versions, found),
             "seals": list(seals(anchors).values()),
         }
     return render(request, "portal/point.html", context)

@@ -5,6 +5,7 @@ shows the one that fits. Colours come from classes, so light, dark and print fol
 """
 
 from apps.web.pictures.bill import BillBar, BillPart, bill_bar
+from apps.web.pictures.calendar import CalendarDay, CalendarMap, Tint, calendar_map, calendar_table
 from apps.web.pictures.day import DayChart, LoadCurve, LocalDay, Series, day_chart, day_table, load_curve, load_table
 from apps.web.pictures.flow import Flow, FlowDiagram, FlowNode, flow_diagram, flow_table
 from apps.web.pictures.hues import Hue
@@ -12,6 +13,8 @@ from apps.web.pictures.hues import Hue
 __all__ = [
     "BillBar",
     "BillPart",
+    "CalendarDay",
+    "CalendarMap",
     "DayChart",
     "Flow",
     "FlowDiagram",
@@ -20,7 +23,10 @@ __all__ = [
     "LoadCurve",
     "LocalDay",
     "Series",
+    "Tint",
     "bill_bar",
+    "calendar_map",
+    "calendar_table",
     "day_chart",
     "day_table",
     "flow_diagram",

@@ -14,7 +14,7 @@ from apps.accounts.models import PartyKey
 from apps.assets.models import MarketArea, MeteringPoint
 from apps.metering.choices import ACTIVE
 from apps.metering.exceptions import BatchRefused
-from apps.metering.profiles import Problem
+from apps.metering.formats.base import Problem
 from apps.metering.services.profiles import Loaded, ProfileUnit, Source, load_profile, store_profiles
 
 MOST_SHOWN = 50
