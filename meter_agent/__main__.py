@@ -147,14 +147,12 @@ def code(text: str) -> str:
 def enroll(options: argparse.Namespace) -> int:
     path: Path = options.config
     typed = options.code or read_code(input("Code: "))
-    key_settings = read_key_settings(path)
-    open_keys(key_settings).make()
-    device_key = open_key(key_settings)
+    ring = open_keys(read_key_settings(path))
 
     async def work() -> None:
         async with httpx.AsyncClient(timeout=TIMEOUT, headers={"User-Agent": f"meter-agent {VERSION}"}) as client:
             discover = partial(found_meters, path, options.units)
-            enroller = Enroller(path, options.server, typed, device_key, discover, client)
+            enroller = Enroller(path, options.server, typed, ring, discover, client)
             device = await enroller.run()
         print(json.dumps({"device": device.hex(), "configuration": str(enroller.stored_at)}))
 

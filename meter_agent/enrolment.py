@@ -19,7 +19,7 @@ import httpx
 from evidence.box_forms import Signed, read_members, read_signed
 from evidence.boxes import Enrolment, EnrolmentAnswer, Instruction, body_hash, code_id, code_key, mac
 from evidence.canonical import check_depth, decode_bytes, encode_bytes
-from evidence.keys import PublicKey, Signer
+from evidence.keys import Signer
 from meter_agent import VERSION
 from meter_agent.config import read_config, read_journal_path
 from meter_agent.configuration import (
@@ -32,6 +32,8 @@ from meter_agent.configuration import (
 )
 from meter_agent.faults import Fault
 from meter_agent.finding import LONGEST_ERROR, FoundMeter, read_now
+from meter_agent.keys import KeyRefused, Keys
+from meter_agent.keys.base import HeldKey
 from meter_agent.reader import Reader
 from meter_agent.tables import ConfigError
 from meter_agent.uplink import Unavailable, is_refusal, pause, retry_after
@@ -59,6 +61,7 @@ class Told:
 
     state: str
     configuration: Configuration | None
+    credential: bytes = b""
 
 
 class Enroller:
@@ -69,7 +72,7 @@ class Enroller:
         path: Path,
         server: str,
         code: str,
-        key: Signer,
+        keys: Keys,
         discover: Discover,
         client: httpx.AsyncClient,
         sleep: Sleep = asyncio.sleep,
@@ -79,7 +82,8 @@ class Enroller:
         self.stored_at = configuration_path(read_journal_path(path))
         self.server = server
         self.code = code
-        self.key = key
+        self.keys = keys
+        self.key: Signer = HeldKey(keys, keys.make())
         self.discover = discover
         self.client = client
         self.sleep = sleep
@@ -89,10 +93,12 @@ class Enroller:
         self._looked_at: float | None = None
         # Why the settings that came cannot be used: the installer is told, and may send others.
         self._problem = ""
+        self._state = ""
+        self._credential = b""
 
     async def run(self) -> bytes:
         """Ask until the box is live; returns its device id. Raises `EnrolmentError`, `ConfigError`, ..."""
-        failures, waited, state = 0, 0, ""
+        failures, waited = 0, 0
         while True:
             try:
                 told = await self._ask(await self._body())
@@ -103,9 +109,10 @@ class Enroller:
                 continue
             self._fault.cleared()
             failures = 0
-            is_new = self._keep(told)
-            if told.state != state:
-                state, waited = told.state, 0
+            is_new = self._keep(told) or bool(told.credential)
+            self._credential = told.credential
+            if told.state != self._state:
+                self._state, waited = told.state, 0
                 log.info("%s", self._words(told))
             if told.state == "live" and told.configuration is not None:
                 return told.configuration.said.device
@@ -132,6 +139,8 @@ class Enroller:
                 log.error("the settings that came cannot be used: %s", error)
             return self._problem != problem
         self._problem = ""
+        self._state = ""
+        self._credential = b""
         return before is None or before.said != told.configuration.said
 
     def _words(self, told: Told) -> str:
@@ -139,6 +148,8 @@ class Enroller:
             return "the settings are stored; the meters are read, and the installer compares what they show"
         if told.state == "live":
             return "the installer has confirmed the readings: the box is live"
+        if told.state == "challenged":
+            return "the TPM is asked to show that it holds the key"
         return f"{self.server} knows this box and its {len(self._found)} meters: the installer says what they measure"
 
     async def _body(self) -> bytes:
@@ -151,8 +162,22 @@ class Enroller:
             "meters": [meter.as_json() for meter in self._found],
             "tests": await self._tests(),
             "problem": self._problem[:LONGEST_ERROR],
+            "attestation": self._origin(),
         }
         return json.dumps(content, separators=(",", ":"), sort_keys=True).encode()
+
+    def _origin(self) -> dict[str, str]:
+        """What shows that the key is in a TPM; nothing for a key in a file, and once it was shown."""
+        key = self.key.public_key.id
+        if self._credential:
+            return {"secret": encode_bytes(self.keys.activate(key, self._credential))}
+        if self._state:
+            return {}
+        try:
+            shown = self.keys.attest(key)
+        except KeyRefused:
+            return {}
+        return {name: encode_bytes(getattr(shown, name)) for name in ("ek_certificate", "ek_public", "key_public")}
 
     async def _tests(self) -> list[dict[str, Any]]:
         """Each meter read by the stored settings, so that the installer can compare."""
@@ -172,7 +197,7 @@ class Enroller:
             await reader.close()
 
     async def _ask(self, body: bytes) -> Told:
-        public: PublicKey = self.key.public_key
+        public = self.key.public_key
         said = Enrolment(code_id(self.code), public.algorithm, public.x, public.y, body_hash(body))
         asked = Signed(said, self.key.sign(said.digest), body).as_json("enrolment")
         asked["mac"] = encode_bytes(mac(code_key(self.code), said.digest))
@@ -203,7 +228,8 @@ class Enroller:
             members_told = json.loads(text)
             given = members_told.get("configuration")
             configuration = None if given is None else read_signed(Instruction, "instruction", given)
-            return Told(str(members_told["state"]), configuration)
+            credential = decode_bytes(members_told.get("credential", ""))
+            return Told(str(members_told["state"]), configuration, credential)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Unavailable(f"the answer cannot be trusted: {error}") from None
 

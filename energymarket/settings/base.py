@@ -115,6 +115,9 @@ CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "web_cache"},
 }
 
+# Who makes the TPMs that boxes may keep their keys in.
+TPM_AUTHORITIES = ENVIRONMENT.tpm_authorities
+
 # Ledgers by name, as CACHES does for caches. What is in OPTIONS_FILE comes on top of OPTIONS.
 LEDGER = ENVIRONMENT.ledger
 LEDGER_KEYS = DATA_DIR / "keys" / "default"

@@ -49,6 +49,7 @@ class Environment(BaseSettings):
     csrf_trusted_origins: Names = ()
     custody_key: SecretStr | None = None  # seals the signing keys kept for customers; without it: as secret_key
     data_dir: Path = PROJECT_DIR / "var"
+    tpm_authorities: Path | None = None  # certificates (PEM) of the makers of TPMs whose keys are believed
 
     database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
     redis_url: SecretStr | None = Field(default=None, validation_alias="REDIS_URL")

@@ -76,7 +76,15 @@ class Box:
     key: SoftwareKey = field(default_factory=SoftwareKey.generate)
 
     def content(self, **changed: Any) -> dict[str, Any]:
-        return {"agent": "0.1", "server": SERVER, "meters": METERS, "tests": [], "problem": "", **changed}
+        return {
+            "agent": "0.1",
+            "server": SERVER,
+            "meters": METERS,
+            "tests": [],
+            "problem": "",
+            "attestation": {},
+            **changed,
+        }
 
     def request(self, content: Any = None, *, code: str = "", signer: SoftwareKey | None = None) -> dict[str, Any]:
         """What it posts; `signer` may be another key than the one it names."""
