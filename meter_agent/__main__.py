@@ -1,4 +1,4 @@
-"""The command line: meter-agent key | keys | enroll | run | once | status | simulate."""
+"""The command line: meter-agent key | keys | enroll | rotate | run | once | status | simulate."""
 
 import argparse
 import asyncio
@@ -32,6 +32,8 @@ from meter_agent.keys.__main__ import hold_keys
 from meter_agent.keys.settings import ALGORITHMS
 from meter_agent.link import TIMEOUT
 from meter_agent.meters import read_all_maps
+from meter_agent.rotation import NAME, RotationError, Rotator, key_in_time
+from meter_agent.slots import day_text
 from meter_agent.tables import ConfigError, base_url, read_toml
 
 log = logging.getLogger("meter_agent")
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging(options.verbose)
     try:
         return int(options.command(options))
-    except (ConfigError, ConfigurationError, EnrolmentError, KeyFault, JournalError) as error:
+    except (ConfigError, ConfigurationError, EnrolmentError, RotationError, KeyFault, JournalError) as error:
         print(f"meter-agent: {error}", file=sys.stderr)
         return UNUSABLE
 
@@ -58,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
         ("key", key, "print the device's public key as JSON, making the key on the first call; or exchange it"),
         ("keys", keys, "hold the keys and sign for the agent, until SIGTERM or SIGINT"),
         ("enroll", enroll, "bring the box into a market with a one-time code; go on where it was stopped"),
+        ("rotate", rotate, "hand over to a new key, or finish what was begun"),
         ("run", run, "read at the end of every slot and send, until SIGTERM or SIGINT"),
         ("once", once, "read now, store, send"),
         ("status", status, "print what waits, what was last read and acknowledged, what was refused, as JSON"),
@@ -160,13 +163,27 @@ def enroll(options: argparse.Namespace) -> int:
     return DONE
 
 
+def rotate(options: argparse.Namespace) -> int:
+    config = read_config(options.config)
+
+    async def work() -> None:
+        async with httpx.AsyncClient(timeout=TIMEOUT, headers={"User-Agent": f"meter-agent {VERSION}"}) as client:
+            rotation = await Rotator(config, open_keys(config.key), client).run()
+        print(json.dumps({"key": rotation.key.hex(), "since": day_text(rotation.day)}))
+        log.warning("the new key speaks from %s on: restart the agent before", day_text(rotation.day))
+
+    asyncio.run(until_stopped(work()))
+    return DONE
+
+
 def run(options: argparse.Namespace) -> int:
     config = read_config(options.config)
     device_key = open_key(config.key)
+    key_of = key_in_time(open_keys(config.key), config.journal.with_name(NAME))
 
     async def work() -> None:
         with open_journal(config.journal, config.device, config.journal_bytes) as journal:
-            async with Agent(config, journal, device_key) as agent:
+            async with Agent(config, journal, device_key, key_of=key_of) as agent:
                 log.info("reading %d points every %d minutes", len(config.points), config.slot_seconds // 60)
                 await agent.run()
 
