@@ -1,4 +1,4 @@
-"""The command line: meter-agent key | keys | enroll | discover | run | once | status | display | simulate."""
+"""The command line: meter-agent key | keys | enroll | rotate | discover | run | once | status | display | simulate."""
 
 import argparse
 import asyncio
@@ -6,8 +6,9 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from meter_agent.daemon import Agent
 from meter_agent.discover import discover_on
 from meter_agent.display import show
 from meter_agent.enrolment import Enroller, EnrolmentError
+from meter_agent.finding import found_meters
 from meter_agent.journal import open_journal
 from meter_agent.journal.errors import JournalError
 from meter_agent.journal.status import read_status
@@ -35,11 +37,14 @@ from meter_agent.keys.__main__ import hold_keys
 from meter_agent.keys.settings import ALGORITHMS
 from meter_agent.link import TIMEOUT
 from meter_agent.meters import read_all_maps
+from meter_agent.rotation import NAME, RotationError, Rotator, key_in_time
+from meter_agent.slots import day_text
 from meter_agent.tables import ConfigError, base_url, read_toml
 
 log = logging.getLogger("meter_agent")
 
 DONE, NOT_DONE, UNUSABLE = 0, 1, 2
+UNUSABLE_FOR = (ConfigError, ConfigurationError, EnrolmentError, RotationError, KeyFault, JournalError, StoreError)
 RESTART = 75  # whoever started it starts it again: the unit of systemd, or deploy/agent/launcher.py
 
 
@@ -52,7 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging(options.verbose)
     try:
         return int(options.command(options))
-    except (ConfigError, ConfigurationError, EnrolmentError, KeyFault, JournalError, StoreError) as error:
+    except (
+        ConfigError,
+        ConfigurationError,
+        EnrolmentError,
+        RotationError,
+        KeyFault,
+        JournalError,
+        StoreError,
+    ) as error:
         print(f"meter-agent: {error}", file=sys.stderr)
         return UNUSABLE
 
@@ -65,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
         ("key", key, "print the device's public key as JSON, making the key on the first call; or exchange it"),
         ("keys", keys, "hold the keys and sign for the agent, until SIGTERM or SIGINT"),
         ("enroll", enroll, "bring the box into a market with a one-time code; go on where it was stopped"),
+        ("rotate", rotate, "hand over to a new key, or finish what was begun"),
         ("run", run, "read at the end of every slot and send, until SIGTERM or SIGINT"),
         ("once", once, "read now, store, send"),
         ("status", status, "print what waits, what was last read and acknowledged, what was refused, as JSON"),
@@ -74,6 +88,10 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.add_argument("--config", type=Path, required=name != "simulate", help="the agent's settings (TOML)")
         sub.set_defaults(command=command)
+        if command is enroll:
+            sub.add_argument("--server", type=address, required=True, help="the market, as https://market.example")
+            sub.add_argument("--units", type=units, default=range(1, 11), help="the units to ask, such as 1-10")
+            sub.add_argument("--code", type=code, help="the one-time code; asked for when it is left out")
         if command is key:
             exchange = sub.add_mutually_exclusive_group()
             exchange.add_argument("--next", action="store_true", help="make the next key and print it")
@@ -83,9 +101,6 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument("--columns", type=int, default=20, choices=range(8, 133), metavar="N", help="20")
             sub.add_argument("--rows", type=int, default=4, choices=range(1, 51), metavar="N", help="4")
             sub.add_argument("--once", action="store_true", help="print each page once")
-        if command is enroll:
-            sub.add_argument("--server", type=address, required=True, help="the market, as https://market.example")
-            sub.add_argument("--code", type=code, help="the one-time code; asked for when it is left out")
     sub.add_argument("--profile", type=Path, required=True, help="the households to simulate (TOML)")
     which = sub.add_mutually_exclusive_group(required=True)
     which.add_argument("--day", type=date.fromisoformat, help="the local day to read, YYYY-MM-DD")
@@ -171,13 +186,27 @@ def enroll(options: argparse.Namespace) -> int:
     return DONE
 
 
+def rotate(options: argparse.Namespace) -> int:
+    config = read_config(options.config)
+
+    async def work() -> None:
+        async with httpx.AsyncClient(timeout=TIMEOUT, headers={"User-Agent": f"meter-agent {VERSION}"}) as client:
+            rotation = await Rotator(config, open_keys(config.key), client).run()
+        print(json.dumps({"key": rotation.key.hex(), "since": day_text(rotation.day)}))
+        log.warning("the new key speaks from %s on: restart the agent before", day_text(rotation.day))
+
+    asyncio.run(until_stopped(work()))
+    return DONE
+
+
 def run(options: argparse.Namespace) -> int:
     while True:
         config = read_config(options.config)
         control = read_control(options.config)
         device_key = await_key(config.key)
+        key_of = key_in_time(open_keys(config.key), config.journal.with_name(NAME))
         try:
-            asyncio.run(until_stopped(work_as_box(config, control, device_key)))
+            asyncio.run(until_stopped(work_as_box(config, control, device_key, key_of)))
         except Ending as ending:
             log.warning("%s, as the utility asks", ending)
             if ending.how is How.RELOAD:
@@ -186,9 +215,9 @@ def run(options: argparse.Namespace) -> int:
         return DONE
 
 
-async def work_as_box(config: Config, control: Control, device_key: Signer) -> None:
+async def work_as_box(config: Config, control: Control, device_key: Signer, key_of: Callable[[int], Signer]) -> None:
     with open_journal(config.journal, config.device, config.journal_bytes) as journal:
-        async with Box(config, control, journal, device_key) as box:
+        async with Box(config, control, journal, device_key, key_of=key_of) as box:
             log.info("reading %d points every %d minutes", len(config.points), config.slot_seconds // 60)
             await box.run()
 

@@ -34,12 +34,19 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 class Box:
     """Made inside a running event loop. Raises `ConfigError`, `KeyFileError` and `StoreError`."""
 
-    def __init__(self, config: Config, control: Control, journal: Journal, key: Signer) -> None:
+    def __init__(
+        self,
+        config: Config,
+        control: Control,
+        journal: Journal,
+        key: Signer,
+        key_of: Callable[[int], Signer] | None = None,
+    ) -> None:
         self.config = config
         self.control = control
         self.journal = journal
         self.key = key
-        self.agent = Agent(config, journal, key)
+        self.agent = Agent(config, journal, key, key_of=key_of)
         self.agent.beat = Heartbeat()
         self.stack = AsyncExitStack()
         self.work: list[Work] = [self.agent.run]

@@ -11,7 +11,6 @@ import httpx
 import pytest
 from django.core.cache import cache
 from django.db import connection
-from meter_agent.finding import found_meters
 from pytest_django.live_server_helper import LiveServer
 
 from apps.metering.choices import EnrolmentState, MeterRole
@@ -19,6 +18,7 @@ from apps.metering.models import Device, EnrolmentCode
 from apps.metering.services import enrolment as services
 from meter_agent.config import read_config
 from meter_agent.enrolment import Enroller
+from meter_agent.finding import found_meters
 from meter_agent.keys import open_keys, read_key_settings
 from meter_agent.simulator import Simulation
 from tests.meter_agent.support import PROFILE
