@@ -1,9 +1,10 @@
 # make install | demo [LEDGER=quorum|fabric] | test | soak | lint | bench [ONLY=group] | conformance | hfc [HFC=folder]
+# make tpm: install what speaks to a TPM as well
 PYTHON ?= python3
 BIN := .venv/bin
 HFC ?= .venv-hfc
 
-.PHONY: install demo test soak lint bench conformance hfc
+.PHONY: install demo test soak lint bench conformance hfc tpm
 
 install: .venv/installed
 
@@ -42,4 +43,11 @@ hfc: $(HFC)/installed
 $(HFC)/installed: requirements/hfc.txt
 	$(PYTHON) -m venv $(HFC)
 	$(HFC)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/hfc.txt
+	touch $@
+
+# What speaks to a TPM; it is built against the libraries of tpm2-tss, which not every machine has.
+tpm: .venv/tpm
+
+.venv/tpm: .venv/installed requirements/tpm.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/tpm.txt
 	touch $@

@@ -1,7 +1,7 @@
 """The agent's settings, a TOML file. Paths are taken from the folder of the file.
 
 device = "<64 hex>"               # given at enrolment
-key_file = "key/device.pem"       # made by `meter-agent key`
+key_file = "key/device.pem"       # made by `meter-agent key`; or [key], see meter_agent/keys/settings.py
 server = "https://market.example" # or [[destinations]], see meter_agent/destinations.py
 time_zone = "Europe/Berlin"
 slot_minutes = 15                 # 5, 6, 10, 12, 15, 20, 30 or 60
@@ -10,6 +10,8 @@ journal_mb = 64                   # the oldest days are thinned to their totals 
 poll_seconds = 5                  # pause before a meter that failed is asked again
 send_minutes = 15                 # how often readings are sent; a multiple of slot_minutes
 bytes_per_day = 100000            # what may be sent and received, without it all that is needed
+
+trusted = [{ algorithm = 1, x = "<64 hex>", y = "<64 hex>" }]  # the utility's keys, until a configuration is stored
 
 [[points]]
 id = "<64 hex>"
@@ -23,18 +25,25 @@ isolated = false                  # true, without a grid meter: what is generate
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from evidence.keys import PublicKey
 from evidence.readings import Register, Unit
 from meter_agent.buses import read_buses
+from meter_agent.configuration import ConfigurationError, configuration_path, read_stored, settings_of, trusted_keys
 from meter_agent.destinations import Destination, read_destinations
 from meter_agent.inputs import InputConfig, read_inputs
-from meter_agent.keys import KeyFileError, read_private_file
+from meter_agent.keys import KeyFileError, KeySettings, read_private_file, take_key
 from meter_agent.meters import AnyMeter, Lines, read_all_maps, read_gateways, read_meter
 from meter_agent.registers import Quantity
 from meter_agent.tables import ConfigError, Table, bytes32, flag, integer, number, path_from, read_toml, text, zone
 from meter_agent.terms import Role, Terms, terms_of
 
+# Tables that meter_agent/control.py reads: what may be done to the box, no instruction changes.
+OF_THE_BOX = ("channel", "plants", "outputs", "update", "local_api")
+# What a signed configuration cannot say.
+LOCAL = frozenset({"key", "key_file", "journal", "buses", "meters", *OF_THE_BOX})
 DEFAULT_REGISTERS: tuple[Register, ...] = (Register.CONSUMPTION, Register.GENERATION)
 SLOT_MINUTES = (5, 6, 10, 12, 15, 20, 30, 60)
 
@@ -72,7 +81,7 @@ class PointConfig:
 @dataclass(frozen=True, slots=True)
 class Config:
     device: bytes
-    key_file: Path
+    key: KeySettings
     destinations: tuple[Destination, ...]
     time_zone: ZoneInfo
     slot_seconds: int
@@ -83,6 +92,7 @@ class Config:
     send_seconds: int = 60
     journal_bytes: int | None = None
     bytes_per_day: int | None = None
+    trusted: tuple[PublicKey, ...] = ()
 
     @property
     def secrets(self) -> dict[bytes, bytes]:
@@ -108,9 +118,12 @@ def registers(value: object) -> tuple[Register, ...]:
     return tuple(sorted({register(each) for each in value}))
 
 
-def read_key_file(path: Path) -> Path:
-    """Only the key's place: a device has a key before it is enrolled and knows the rest."""
-    return read_toml(path).take("key_file", path_from(path.parent))
+def public_keys(value: object) -> tuple[PublicKey, ...]:
+    """A list of { algorithm, x, y }. Raises `ValueError`."""
+    try:
+        return trusted_keys({"trusted": value})
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
 
 
 def _send_minutes(slot_seconds: int) -> Callable[[object], int]:
@@ -123,28 +136,52 @@ def _send_minutes(slot_seconds: int) -> Callable[[object], int]:
     return read
 
 
-def read_config(path: Path) -> Config:
-    """Raises `ConfigError`."""
+def read_journal_path(path: Path) -> Path:
+    """Only the journal's place, beside which a signed configuration will lie."""
+    return read_toml(path).take("journal", path_from(path.parent))
+
+
+def read_config(path: Path, signed: Mapping[str, Any] | None = None) -> Config:
+    """The file's settings under the utility's: `signed`, or else those stored beside the journal.
+
+    Raises `ConfigError`.
+    """
     table = read_toml(path)
+    journal = table.take("journal", path_from(path.parent))
+    table.take("meters", list, [])  # for those who enrol the box
+    settings = _stored(journal) if signed is None else signed
+    table.lay_over(settings, LOCAL)
+    if "trusted" in settings:
+        table.drop("trusted")
     slot_seconds = 60 * table.take("slot_minutes", slot_minutes, 15)
     lines = Lines(read_buses(table), read_gateways(table, path.parent), read_all_maps(table, path.parent))
     config = Config(
         device=table.take("device", bytes32),
-        key_file=table.take("key_file", path_from(path.parent)),
+        key=take_key(table, path.parent),
         destinations=read_destinations(table, path.parent),
         time_zone=table.take("time_zone", zone),
         slot_seconds=slot_seconds,
-        journal=table.take("journal", path_from(path.parent)),
+        journal=journal,
         poll_seconds=table.take("poll_seconds", number(1, 60), 5.0),
         points=tuple(_point(point, path.parent, lines) for point in table.tables("points")),
         inputs=read_inputs(table, lines.buses),
         send_seconds=table.take("send_minutes", _send_minutes(slot_seconds), slot_seconds // 60) * 60,
         journal_bytes=table.take("journal_mb", integer(2, 100_000), 64) << 20,
         bytes_per_day=table.take("bytes_per_day", integer(10_000, 10**12), 0) or None,
+        trusted=Table(settings, "").take("trusted", public_keys, ()) or table.take("trusted", public_keys, ()),
     )
+    table.drop(*OF_THE_BOX)
     table.finish()
     _check_unique(config.points)
     return config
+
+
+def _stored(journal: Path) -> dict[str, Any]:
+    try:
+        stored = read_stored(configuration_path(journal))
+        return settings_of(stored) if stored else {}
+    except ConfigurationError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _point(table: Table, folder: Path, lines: Lines) -> PointConfig:

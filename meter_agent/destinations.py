@@ -9,7 +9,8 @@
     name = "plant"
     kind = "measures"                 # documents of measures, as EnergySequence takes them
     url = "https://plant.example/api/measures"
-    token_file = "plant.token"        # sent as a bearer token; may be left out
+    device_name = "Roof, north"       # as the documents call the box
+    token_file = "plant.token"        # sent as a bearer token; without it the box signs each document
 
     [[destinations]]
     name = "ledger"
@@ -60,6 +61,7 @@ class Market:
 class Measures:
     name: str
     url: str
+    device_name: str
     token_file: Path | None
 
 
@@ -127,7 +129,7 @@ def _destination(table: Table, folder: Path) -> Destination:
         destination = Market(name, table.take("server", base_url))
     elif kind == "measures":
         token = table.take("token_file", path_from(folder)) if "token_file" in table else None
-        destination = Measures(name, table.take("url", base_url), token)
+        destination = Measures(name, table.take("url", base_url), table.take("device_name", text), token)
     else:
         destination = Ledger(name, table.take("ledger", bytes32), table.take("market", bytes32), _way(table, folder))
     table.finish()

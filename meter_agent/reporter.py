@@ -14,6 +14,7 @@ from meter_agent.destinations import Ledger
 from meter_agent.faults import Fault
 from meter_agent.journal import Journal, Report
 from meter_agent.journal.errors import JournalError
+from meter_agent.keys import KeyFault
 from meter_agent.link import Allowance, cost_of_exchange
 from meter_agent.senders import LedgerSender
 from meter_agent.slots import day_bounds, day_number, day_of, day_text, local_day
@@ -101,7 +102,11 @@ class Reporter:
 
         Raises `Unavailable`.
         """
-        self.sign_reports()
+        try:
+            self.sign_reports()
+        except KeyFault as error:
+            self._fault.failed(error)
+            raise Unavailable(str(error)) from None
         is_settled = True
         for waiting in self.journal.waiting_reports(self.destination.name):
             await self._afford(len(waiting.envelope))

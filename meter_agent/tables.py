@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -49,8 +49,24 @@ class Table:
             raise ConfigError(f"{self.key(key)}: must be given, as one or more [[{key}]]")
         return [Table(value, f"{self.key(key)}[{index}]") for index, value in enumerate(values)]
 
+    def drop(self, *keys: str) -> None:
+        """What somebody else reads."""
+        for key in keys:
+            self._values.pop(key, None)
+
     def table(self, key: str) -> "Table":
         return Table(self._values.pop(key), self.key(key))
+
+    def lay_over(self, settings: Mapping[str, Any], local: Collection[str]) -> None:
+        """Signed settings count before those of the file; what is `local` they cannot say."""
+        for key in settings:
+            if key in local:
+                raise ConfigError(f"{key}: is for the box to say, not for a signed configuration")
+        if "destinations" in settings:
+            self._values.pop("server", None)
+        elif "server" in settings:
+            self._values.pop("destinations", None)
+        self._values |= {key: value for key, value in settings.items() if key != "trusted"}
 
     def finish(self) -> None:
         for key in self._values:

@@ -20,13 +20,15 @@ import httpx
 
 from evidence.canonical import decode_bytes, encode_bytes
 from evidence.keys import Signer
-from evidence.readings import Reading, Register, Statement, batch_root
+from evidence.readings import Quality, Reading, Register, Statement, batch_root
 from meter_agent.config import Config
 from meter_agent.destinations import Market, Measures
 from meter_agent.faults import Fault
 from meter_agent.journal import LARGEST_BATCH, Batch, Journal
 from meter_agent.journal.errors import JournalError
+from meter_agent.keys import KeyFault, read_private_file
 from meter_agent.link import Allowance, cost_of_exchange
+from meter_agent.measures import credentials, measure_document
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +40,11 @@ LONGEST_RETRY_AFTER = 3600
 # Request time-out, "too early", "too many requests": the same bytes may be taken later.
 PASSING = {408, 425, 429}
 LONGEST_PROBLEM = 4000
+REFUSED_DOCUMENT = {400, 409, 413, 415, 422}
 
 
 class Unavailable(Exception):
-    """The head-end did not say what became of the batch. `retry_after` is its wish in seconds."""
+    """The head-end did not say what became of the batch, or no key signed one. `retry_after` is its wish in seconds."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -135,7 +138,7 @@ class Uplink:
         self.allowance = allowance
         self.shortest_pause = shortest_pause
         self._waiting = asyncio.Event()
-        self._fault = Fault(f"sending to {destination.name}")
+        self.fault = Fault(f"sending to {destination.name}")
 
     @property
     def url(self) -> str:
@@ -165,7 +168,7 @@ class Uplink:
                 failures += 1
                 await asyncio.sleep(pause(failures, error.retry_after, self.shortest_pause))
             except JournalError as error:
-                self._fault.failed(error)
+                self.fault.failed(error)
                 await asyncio.sleep(LONGEST_PAUSE)
             else:
                 await self._waiting.wait()
@@ -193,7 +196,7 @@ class Uplink:
                 return False
             # What is sealed grows no more: on a dear line it waits until it may be sent.
             await self._afford(SMALLEST_BODY)
-            self.sealer.seal()
+            self._seal()
             batch = self.journal.next_batch(self.destination.name)
             if batch is None:
                 return True
@@ -201,41 +204,72 @@ class Uplink:
         try:
             await self._send(batch)
         except Unavailable as error:
-            self._fault.failed(f"batch {batch.sequence}: {error}")
+            self.fault.failed(f"batch {batch.sequence}: {error}")
             raise
-        self._fault.cleared()
+        self.fault.cleared()
         return True
+
+    def _seal(self) -> None:
+        try:
+            self.sealer.seal()
+        except KeyFault as error:
+            self.fault.failed(error)
+            raise Unavailable(str(error)) from None
 
     async def _afford(self, body: int) -> None:
         while (seconds := self.allowance.pause_before(cost_of_exchange(body, self.url))) > 0:
             await asyncio.sleep(min(seconds, LONGEST_PAUSE))
 
     async def _send(self, batch: Batch) -> None:
-        name = self.destination.name
-        try:
-            answer = await self.client.send(self._request(batch))
-        except httpx.HTTPError as error:
-            raise Unavailable(f"{type(error).__name__} {error}") from None
-        now = int(time.time())
-        if answer.is_success:
-            status = self._acknowledged(answer, batch)
-            self.journal.acknowledge(batch.sequence, status, now, name)
-            log.info("batch %d with %d readings for %s: %s", batch.sequence, batch.count, name, status)
-        elif "sequence_not_rising" in rules_of(answer):
-            self._seal_again(batch, now)
-        elif is_refusal(answer):
-            problem = answer.text[:LONGEST_PROBLEM]
-            self.journal.refuse(batch.sequence, answer.status_code, problem, now, name)
-            log.error("batch %d is refused by %s: %d %s", batch.sequence, name, answer.status_code, problem)
-        else:
-            raise Unavailable(f"answered {answer.status_code}", retry_after(answer))
+        name, now = self.destination.name, int(time.time())
+        status = ""
+        for request in self._requests(batch):
+            try:
+                answer = await self.client.send(request)
+            except httpx.HTTPError as error:
+                raise Unavailable(f"{type(error).__name__} {error}") from None
+            if "sequence_not_rising" in rules_of(answer):
+                self._seal_again(batch, now)
+                return
+            if self._is_refusal(answer):
+                problem = answer.text[:LONGEST_PROBLEM]
+                self.journal.refuse(batch.sequence, answer.status_code, problem, now, name)
+                log.error("batch %d is refused by %s: %d %s", batch.sequence, name, answer.status_code, problem)
+                return
+            if not answer.is_success:
+                raise Unavailable(f"answered {answer.status_code}", retry_after(answer))
+            status = acknowledged_status(answer, batch.sequence) if self.is_market else "taken"
+        self.journal.acknowledge(batch.sequence, status, now, name)
+        log.info("batch %d with %d readings for %s: %s", batch.sequence, batch.count, name, status)
 
-    def _request(self, batch: Batch) -> httpx.Request:
-        headers = {"Content-Type": "application/json"}
-        return self.client.build_request("POST", self.url, content=batch.body, headers=headers)
+    @property
+    def is_market(self) -> bool:
+        return isinstance(self.destination, Market)
 
-    def _acknowledged(self, answer: httpx.Response, batch: Batch) -> str:
-        return acknowledged_status(answer, batch.sequence)
+    def _is_refusal(self, answer: httpx.Response) -> bool:
+        """Others than a market's head-end do not know its problem documents."""
+        return is_refusal(answer) if self.is_market else answer.status_code in REFUSED_DOCUMENT
+
+    def _requests(self, batch: Batch) -> list[httpx.Request]:
+        """The batch as it is, or a document for each of its metering points."""
+        if isinstance(self.destination, Market):
+            headers = {"Content-Type": "application/json"}
+            return [self.client.build_request("POST", self.url, content=batch.body, headers=headers)]
+        sent = json.loads(batch.body)
+        true_values = [reading for reading in readings_of(sent) if reading.quality == Quality.TRUE_VALUE]
+        found = []
+        for point, readings in groupby(true_values, key=lambda reading: reading.point):
+            body = measure_document(point.hex(), self.destination.device_name, list(readings), step_of(sent))
+            headers = self._credentials(self.destination, body)
+            found.append(self.client.build_request("POST", self.url, content=body, headers=headers))
+        return found
+
+    def _credentials(self, destination: Measures, body: bytes) -> dict[str, str]:
+        """The token of the destination, or where it has none the device's own signature."""
+        if destination.token_file is None:
+            return credentials(self.sealer.config.device, self.sealer.key, body)
+        token = read_private_file(destination.token_file).decode("ascii").strip()
+        return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def _seal_again(self, batch: Batch, now: int) -> None:
         """This journal is not the first of its device: it goes on beyond every sequence that was ever used.

@@ -26,6 +26,7 @@ class MemberRole(models.TextChoices):
     MEMBER = "member", _("acts for it")
     STAFF = "staff", _("works for the utility")
     AUDITOR = "auditor", _("may look, not touch")
+    INSTALLER = "installer", _("installs meter boxes for the utility")
 
 
 class MemberState(models.TextChoices):

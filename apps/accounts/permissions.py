@@ -30,6 +30,7 @@ class Relation(StrEnum):
     AUDITOR = "auditor"  # may look at everything of its utility
     CLIENT = "client"  # is a program of its utility
     ADDRESSEE = "addressee"  # holds, verified, the e-mail address that its party gave
+    INSTALLER = "installer"  # installs boxes for its utility, and where it names people is one of them
 
 
 class Action(StrEnum):
@@ -38,6 +39,8 @@ class Action(StrEnum):
     MANAGE_METERING = "manage metering"
     IMPORT_READINGS = "import readings"
     VIEW_IMPORTS = "view imports of readings"
+    ENROL_BOX = "enrol a box"
+    VIEW_FLEET = "view the fleet of boxes"
     VIEW_MARKET = "view market"
     SELL = "sell"
     BUY = "buy"
@@ -62,6 +65,8 @@ RULES: dict[Action, frozenset[Relation]] = {
     Action.MANAGE_METERING: frozenset({_STAFF}),
     Action.IMPORT_READINGS: frozenset({_STAFF, Relation.CLIENT}),
     Action.VIEW_IMPORTS: frozenset({_STAFF, _AUDITOR, Relation.CLIENT}),
+    Action.ENROL_BOX: frozenset({_STAFF, Relation.INSTALLER}),
+    Action.VIEW_FLEET: frozenset({_STAFF, _AUDITOR}),
     Action.VIEW_MARKET: frozenset({_OWN, _NEIGHBOUR, _STAFF, _AUDITOR}),
     Action.SELL: frozenset({_OWN}),
     Action.BUY: frozenset({_NEIGHBOUR}),
@@ -84,11 +89,14 @@ NEVER: dict[Action, frozenset[Relation]] = {Action.DECIDE_MEMBER: frozenset({_ST
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where an object belongs: its utility, the parties whose own it is, the e-mail address that speaks for them."""
+    """Where an object belongs: its utility, the parties whose own it is, the e-mail address that speaks for them, the
+    people whose work it is.
+    """
 
     utility_id: int
     party_ids: frozenset[int] = frozenset()
     address: str = ""
+    person_ids: frozenset[int] | None = None
 
 
 class Scoped(Protocol):
@@ -151,6 +159,11 @@ class Viewer:
         return self._parties(MemberRole.AUDITOR)
 
     @cached_property
+    def installer_of(self) -> frozenset[int]:
+        """Utilities for which the person installs boxes."""
+        return self._parties(MemberRole.INSTALLER)
+
+    @cached_property
     def addresses(self) -> frozenset[str]:
         """E-mail addresses of which the person has shown that they hold them, in lower case."""
         if not self.user.is_authenticated or not self.user.is_active:
@@ -169,6 +182,8 @@ class Viewer:
             Relation.AUDITOR: scope.utility_id in self.auditor_of,
             Relation.CLIENT: scope.utility_id in self.client_of,
             Relation.ADDRESSEE: bool(scope.address) and scope.address.lower() in self.addresses,
+            Relation.INSTALLER: scope.utility_id in self.installer_of
+            and (scope.person_ids is None or self.user.pk in scope.person_ids),
         }
         return {relation for relation, holds in found.items() if holds}
 
@@ -182,14 +197,21 @@ class Viewer:
             # Messages of exceptions reach logs, so the person is a number here.
             raise PermissionDenied(f"person {self.user.pk} may not {action}")
 
-    def visible(self, action: Action, objects: QuerySet[M], utility: str, *parties: str) -> QuerySet[M]:
-        """Of `objects`, those for which `action` is allowed. `utility` and `parties` are look-ups to their ids."""
+    def visible(
+        self, action: Action, objects: QuerySet[M], utility: str, *parties: str, people: tuple[str, ...] | None = None
+    ) -> QuerySet[M]:
+        """Of `objects`, those for which `action` is allowed. `utility`, `parties` and `people` are look-ups to their
+        ids; without `people` they are not the work of anybody in particular.
+        """
         wanted, barred = (
-            self._where(relations, utility, parties) for relations in (RULES[action], NEVER.get(action, frozenset()))
+            self._where(relations, utility, parties, people)
+            for relations in (RULES[action], NEVER.get(action, frozenset()))
         )
         return objects.filter(wanted).exclude(barred)
 
-    def _where(self, relations: frozenset[Relation], utility: str, parties: tuple[str, ...]) -> Q:
+    def _where(
+        self, relations: frozenset[Relation], utility: str, parties: tuple[str, ...], people: tuple[str, ...] | None
+    ) -> Q:
         wanted = Q(pk__in=[])
         if Relation.OWN in relations:
             for party in parties:
@@ -202,6 +224,11 @@ class Viewer:
             wanted |= Q(**{f"{utility}__in": self.auditor_of})
         if Relation.CLIENT in relations:
             wanted |= Q(**{f"{utility}__in": self.client_of})
+        if Relation.INSTALLER in relations:
+            theirs = Q() if people is None else Q(pk__in=[])
+            for person in people or ():
+                theirs |= Q(**{person: self.user.pk})
+            wanted |= theirs & Q(**{f"{utility}__in": self.installer_of})
         return wanted
 
 

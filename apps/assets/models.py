@@ -45,6 +45,12 @@ class MarketArea(models.Model):
             "After how many days missing readings are substituted by rule. Empty: only when somebody decides so."
         ),
     )
+    software_keys = models.BooleanField(
+        _("boxes may keep their key in a file"),
+        default=True,
+        db_default=True,
+        help_text=_("Switch off to enrol only boxes that show that their key cannot leave a security chip (TPM)."),
+    )
 
     class Meta:
         verbose_name = _("market area")

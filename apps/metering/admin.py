@@ -13,6 +13,7 @@ from apps.ledger.exceptions import Refused
 from apps.ledger.messages import reason
 from apps.metering import admin_deliveries  # noqa: F401 registers its own
 from apps.metering.admin_arrangements import MeasurementInline
+from apps.metering.fleet_admin import AlarmAdmin as AlarmAdmin
 from apps.metering.instruction_admin import InstructionAdmin as InstructionAdmin
 from apps.metering.models import Anchor, Batch, DailyReport, Device, DeviceKey
 from apps.metering.services.devices import revoke_key
@@ -20,7 +21,7 @@ from apps.metering.services.devices import revoke_key
 
 class DeviceKeyInline(admin.TabularInline[DeviceKey, Device]):
     model = DeviceKey
-    fields = ("__str__", "created_at", "revoked_at")
+    fields = ("__str__", "created_at", "since_day", "grace_until", "revoked_at")
     readonly_fields = fields
     extra = 0
     can_delete = False
@@ -50,10 +51,10 @@ class DeviceAdmin(ReadOnlyAdmin[Device]):
 @admin.register(DeviceKey)
 class DeviceKeyAdmin(ReadOnlyAdmin[DeviceKey]):
     tenant = ("device__area__utility",)
-    list_display = ("__str__", "device", "created_at", "revoked_at")
+    list_display = ("__str__", "device", "created_at", "since_day", "grace_until", "revoked_at")
     list_select_related = ("device",)
     search_fields = ("device__name",)
-    fields = ("device", "created_at", "revoked_at")
+    fields = ("device", "created_at", "since_day", "grace_until", "revoked_at")
     actions = ("revoke",)
 
     @admin.action(description=_("Revoke: nothing signed with them from now on is accepted"), permissions=["view"])

@@ -14,13 +14,16 @@ class MeteringConfig(AppConfig):
         from apps.ledger.reconcilers import register_reconciler
         from apps.metering import intake
         from apps.metering.consumer import CONSUMER
+        from apps.metering.fleet_notices import register_notices
         from apps.metering.reconciler import RECONCILERS
         from evidence.commands import kinds
 
         register_consumer(CONSUMER)
+        register_notices()
         for reconciler in RECONCILERS:
             register_reconciler(reconciler)
         register_intake(kinds.RevokeDeviceKey, intake.take_revocation)
+        register_intake(kinds.RotateDeviceKey, intake.take_rotation)
         register_intake(kinds.TransferDevice, intake.take_transfer)
         register_intake(kinds.ReportDailyEnergy, intake.take_report)
         # The database keeps nothing of its own about it.
@@ -28,9 +31,5 @@ class MeteringConfig(AppConfig):
         register_refusal(
             kinds.RegisterDevice,
             _("The utility registers it here: the digest in the registration is over details that only it keeps."),
-        )
-        register_refusal(
-            kinds.RotateDeviceKey,
-            _("No meter box can renew its key itself yet: one with a new key is registered as a new device."),
         )
         register_refusal(kinds.AnchorReadings, _("Anchors are made here, from the batches that arrived."))

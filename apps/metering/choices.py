@@ -103,3 +103,32 @@ class InstructionState(models.IntegerChoices):
     DONE = boxes.AnswerState.DONE, _("done")
     REFUSED = boxes.AnswerState.REFUSED, _("refused by the device")
     FAILED = boxes.AnswerState.FAILED, _("failed, nothing changed")
+
+
+class EnrolmentState(models.TextChoices):
+    """How far a box has come."""
+
+    OPEN = "open", _("waits for the box")
+    CHALLENGED = "challenged", _("the box proves where its key is kept")
+    WAITING = "waiting", _("waits for the installer")
+    CONFIGURED = "configured", _("test reading")
+    LIVE = "live", _("live")
+    UNDONE = "undone", _("undone")
+
+
+class MeterRole(models.TextChoices):
+    """What a meter is to measure; the values are those of the box's settings."""
+
+    NONE = "", _("nothing")
+    GENERATION = "generation", _("what a plant makes")
+    GRID = "grid", _("what goes through the grid connection")
+
+
+class AlarmKind(models.TextChoices):
+    SILENCE = "silence", _("no readings")
+    CLOCK = "clock", _("clock off")
+    NO_GENERATION = "no_generation", _("no generation by day")
+    CONSUMPTION = "consumption", _("unusual consumption")
+    BACKLOG = "backlog", _("backlog grows")
+    REFUSED = "refused", _("batches refused")
+    REVOKED_KEY = "revoked_key", _("revoked key in use")

@@ -2,13 +2,14 @@
 
 from apps.ledger.consumers import Consumer, Told
 from apps.ledger.standing import confirm, reject
-from apps.metering.intake import hear_report, hear_revocation, hear_transfer
+from apps.metering.intake import hear_report, hear_revocation, hear_rotation, hear_transfer
 from apps.metering.models import Anchor, Batch, Device
 from evidence.commands.kinds import (
     AnchorReadings,
     RegisterDevice,
     ReportDailyEnergy,
     RevokeDeviceKey,
+    RotateDeviceKey,
     TransferDevice,
 )
 
@@ -31,6 +32,7 @@ CONSUMER = Consumer(
     confirmed={
         RegisterDevice: confirm(Device),
         RevokeDeviceKey: hear_revocation,
+        RotateDeviceKey: hear_rotation,
         TransferDevice: hear_transfer,
         AnchorReadings: confirm(Anchor),
         ReportDailyEnergy: hear_report,
@@ -38,9 +40,10 @@ CONSUMER = Consumer(
     rejected={
         RegisterDevice: reject(Device),
         RevokeDeviceKey: _stay,
+        RotateDeviceKey: _keep,
         TransferDevice: _keep,
         AnchorReadings: reject(Anchor, _release),
         ReportDailyEnergy: _keep,
     },
-    resumes=frozenset({TransferDevice, AnchorReadings, ReportDailyEnergy}),
+    resumes=frozenset({RotateDeviceKey, TransferDevice, AnchorReadings, ReportDailyEnergy}),
 )

@@ -46,3 +46,7 @@ class InputRefused(Exception):
 
 class BatchRefused(InputRefused):
     """A batch that cannot be accepted."""
+
+
+class EnrolmentError(Exception):
+    """A step of an enrolment that cannot be taken now, with the reason in words for the installer."""

@@ -17,8 +17,14 @@ from apps.ledger.services.enqueue import enqueue_signed
 from apps.metering.models import DailyReport, Device, DeviceKey
 from apps.metering.services.devices import end_key
 from evidence.commands import Command
-from evidence.commands.kinds import ReportDailyEnergy, RevokeDeviceKey, TransferDevice
+from evidence.commands.kinds import ReportDailyEnergy, RevokeDeviceKey, RotateDeviceKey, TransferDevice
+from evidence.keys import PublicKey
 from ledger_adapters.contract import Code
+from market_math.slots import day_number, day_of
+
+# Of a rotation: how long the old key may speak about its days, and how far ahead the new one's first day may lie.
+MOST_GRACE_DAYS = 400
+MOST_DAYS_AHEAD = 31
 
 
 @transaction.atomic
@@ -35,6 +41,37 @@ def take_revocation(command: Command, ledger: str) -> None:
 def hear_revocation(told: Told) -> None:
     for key in _keys(told.fields, told.ledger):
         end_key(key)
+    _keys(told.fields, told.ledger).update(revocation_id=told.id)
+
+
+@transaction.atomic
+def take_rotation(command: Command, ledger: str) -> None:
+    """The new key counts once the ledger has applied it."""
+    fields = fields_of(command, RotateDeviceKey)
+    device = Device.objects.select_related("area").filter(ledger_id=fields.device, owner__ledger=ledger).first()
+    if device is None:
+        raise Refused(Code.DEVICE_UNKNOWN)
+    if fields.grace_days > MOST_GRACE_DAYS or fields.day > day_number(device.area.today) + MOST_DAYS_AHEAD:
+        raise Declined(_("A key is exchanged within a month, and the old one accepted for little more than a year."))
+    enqueue_signed(command, ledger=ledger)
+
+
+def hear_rotation(told: Told) -> None:
+    fields: RotateDeviceKey = told.fields
+    device = Device.objects.filter(ledger_id=fields.device, owner__ledger=told.ledger).first()
+    key = PublicKey(fields.algorithm, fields.x, fields.y)
+    if device is None or device.keys.filter(key_id=key.id).exists():
+        return
+    until = dt.datetime.fromtimestamp(told.time, dt.UTC) + dt.timedelta(days=fields.grace_days)
+    device.keys.filter(grace_until=None).update(grace_until=until)
+    device.keys.create(
+        key_id=key.id,
+        algorithm=key.algorithm,
+        x=key.x,
+        y=key.y,
+        since_day=day_of(fields.day),
+        rotation_id=told.id,
+    )
 
 
 @transaction.atomic
@@ -71,7 +108,7 @@ def hear_report(told: Told) -> None:
     if device is not None:
         DailyReport.objects.update_or_create(
             device=device,
-            day=dt.date(1970, 1, 1) + dt.timedelta(days=fields.day),
+            day=day_of(fields.day),
             defaults={
                 "generated": fields.generated,
                 "imported": fields.imported,

@@ -17,18 +17,24 @@ from apps.ledger.models import OnLedger
 from apps.metering.arrangements import DayCount, Decision, Measurement, Term, VirtualPoint
 from apps.metering.choices import Grade, Unit
 from apps.metering.deliveries import MeasureDevice, PointSource, ReadingImport, TableLayout
+from apps.metering.enrolment_models import EnrolmentCode, FoundMeter
+from apps.metering.fleet_models import Alarm, BoxStatus, Thresholds
 from apps.metering.instruction_models import Instruction
 from evidence.keys import PublicKey
 from evidence.readings import Statement
 
 __all__ = [
+    "Alarm",
     "Anchor",
     "Batch",
+    "BoxStatus",
     "DailyReport",
     "DayCount",
     "Decision",
     "Device",
     "DeviceKey",
+    "EnrolmentCode",
+    "FoundMeter",
     "Instruction",
     "MeasureDevice",
     "Measurement",
@@ -36,6 +42,7 @@ __all__ = [
     "ReadingImport",
     "TableLayout",
     "Term",
+    "Thresholds",
     "VirtualPoint",
 ]
 
@@ -57,6 +64,10 @@ class Device(OnLedger):
     last_sequence = models.PositiveBigIntegerField(_("last sequence"), default=0, db_default=0, editable=False)
     # The number of its newest poll of the channel: its clock in milliseconds, strictly rising.
     polled_at = models.PositiveBigIntegerField(default=0, editable=False)
+    # UTC seconds: up to where any of its batches came.
+    newest_end = models.PositiveBigIntegerField(null=True, editable=False)
+    refused_at = models.DateTimeField(_("last refused batch"), null=True, editable=False)
+    refused_rule = models.CharField(_("why it was refused"), max_length=50, blank=True, db_default="", editable=False)
 
     class Meta:
         verbose_name = _("device")
@@ -72,19 +83,33 @@ class Device(OnLedger):
 
 
 class DeviceKey(models.Model):
+    """A key that speaks for a device from `since_day` on. One that was exchanged speaks about the days before the next
+    one's first, until `grace_until`.
+    """
+
     device = models.ForeignKey(Device, verbose_name=_("device"), on_delete=models.PROTECT, related_name="keys")
-    key_id = IdField(unique=True, editable=False)
+    key_id = IdField(editable=False)
     algorithm = models.PositiveSmallIntegerField()
     x = IdField()
     y = IdField()
+    # What brought and what ended it, as the ledger told; the first key came with the device.
+    rotation_id = IdField(null=True, editable=False)
+    revocation_id = IdField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    since_day = models.DateField(_("first day"), null=True, editable=False)
+    grace_until = models.DateTimeField(_("exchanged, accepted until"), null=True, editable=False)
     revoked_at = models.DateTimeField(_("revoked"), null=True, editable=False)
+    # When something signed with it came although it was revoked.
+    misused_at = models.DateTimeField(_("used after its revocation"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("device key")
         verbose_name_plural = _("device keys")
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["device"], condition=Q(revoked_at=None), name="metering_one_current_key")
+            models.UniqueConstraint(fields=["key_id", "device"], name="metering_key_once"),
+            models.UniqueConstraint(
+                fields=["device"], condition=Q(revoked_at=None, grace_until=None), name="metering_one_current_key"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -21,16 +21,21 @@ def _devices(ledger: str) -> QuerySet[Device]:
 
 def _device(device: Device) -> Expected:
     values: dict[str, object] = {"owner": bytes(device.owner.ledger_id)}
-    for key in device.keys.all():
-        values |= {"algorithm": key.algorithm, "x": bytes(key.x), "y": bytes(key.y)}
+    # The ledger keeps the current key and the one before.
+    keys = list(device.keys.all())[-2:]
+    for key, prefix in zip(reversed(keys), ("", "old_"), strict=False):
+        values |= {f"{prefix}algorithm": key.algorithm, f"{prefix}x": bytes(key.x), f"{prefix}y": bytes(key.y)}
+        values[f"{prefix}since_day"] = day_number(key.since_day) if key.since_day else 0
         if key.revoked_at is None or not _revocation_waits(device):
-            values["revoked"] = key.revoked_at is not None
+            values[f"{prefix}revoked"] = key.revoked_at is not None
+        if key.grace_until is not None:
+            values["grace_until"] = int(key.grace_until.timestamp())
     return Expected(records.Device, (bytes(device.ledger_id),), values, _of_device)
 
 
 def _of_device(record: Any, name: str) -> object:
     """The ledger has the time of a revocation, which is later than ours."""
-    return bool(record.revoked_at) if name == "revoked" else getattr(record, name)
+    return bool(getattr(record, f"{name}_at")) if name.endswith("revoked") else getattr(record, name)
 
 
 def _revocation_waits(device: Device) -> bool:

@@ -38,7 +38,13 @@ def for_viewer(view: Callable[Concatenate[HttpRequest, Viewer, P], HttpResponse]
 
 
 def visible_or_404(
-    viewer: Viewer, action: Action, objects: QuerySet[M], utility: str, *parties: str, **wanted: object
+    viewer: Viewer,
+    action: Action,
+    objects: QuerySet[M],
+    utility: str,
+    *parties: str,
+    people: tuple[str, ...] | None = None,
+    **wanted: object,
 ) -> M:
     """The object that is asked for; a stranger's is as if it did not exist."""
-    return get_object_or_404(viewer.visible(action, objects, utility, *parties), **wanted)
+    return get_object_or_404(viewer.visible(action, objects, utility, *parties, people=people), **wanted)

@@ -41,6 +41,7 @@ class Source:
 
 
 _OFFER = (Offer, Action.VIEW_MARKET, "declaration__area__utility", ("declaration__seller",))
+_DEVICE_KEY = (Action.VIEW_METERING_POINT, "device__area__utility", ("device__owner",))
 
 SOURCES: dict[type[kinds.Fields], Source] = {
     kinds.RegisterParticipant: Source(_("Participant registered"), Party, Action.VIEW_PARTY, "utility", ("pk",)),
@@ -51,6 +52,8 @@ SOURCES: dict[type[kinds.Fields], Source] = {
     kinds.RegisterDevice: Source(
         _("Meter registered"), Device, Action.VIEW_METERING_POINT, "area__utility", ("owner",)
     ),
+    kinds.RotateDeviceKey: Source(_("Key of a meter changed"), DeviceKey, *_DEVICE_KEY, command="rotation_id"),
+    kinds.RevokeDeviceKey: Source(_("Key of a meter revoked"), DeviceKey, *_DEVICE_KEY, command="revocation_id"),
     kinds.AnchorReadings: Source(_("Readings anchored"), Anchor, Action.VIEW_MARKET, "area__utility"),
     kinds.DeclareSurplus: Source(_("Surplus declared"), Declaration, Action.VIEW_MARKET, "area__utility", ("seller",)),
     kinds.PublishOffer: Source(_("Offer published"), *_OFFER),

@@ -92,10 +92,12 @@ class Readings:
         anchor = known(place, records.anchors, anchored, "anchor")
         if anchor.count != batch.anchor_path.size or anchor.area != self.document.area:
             raise VerificationError(place, "the anchor is about other batches")
-        revoked = records.revoked.get((statement.device, statement.key))
-        if revoked is not None and revoked < records.entries[anchored]:
+        entry, key = records.entries[anchored], (statement.device, statement.key)
+        if records.rotated.get(key, -1) > entry:
+            raise VerificationError(place, "the key was the device's only after the batch was anchored")
+        if records.revoked.get(key, entry) < entry:
             raise VerificationError(place, "the key was revoked before the batch was anchored")
-        return records.entries[anchored]
+        return entry
 
     def _grade_of_signer(self, place: str, batch: SignedBatch) -> Grade:
         statement = batch.statement

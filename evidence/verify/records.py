@@ -37,14 +37,15 @@ def known(place: str, records: dict[bytes, T], key: bytes, what: str) -> T:
 class Records:
     """Filled by `add`, in the ledger's order.
 
-    `measured`: the metering points of a device. `revoked` and `entries` (of plants, and of anchors and settlements by
-    root) tell which came first in the log.
+    `measured`: the metering points of a device. `rotated`, `revoked` and `entries` (of plants, and of anchors and
+    settlements by root) tell which came first in the log.
     """
 
     trust: Trust
     participants: dict[bytes, tuple[int, PublicKey]] = field(default_factory=dict)
     devices: dict[bytes, list[PublicKey]] = field(default_factory=dict)
     measured: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
+    rotated: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
     revoked: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
     plants: dict[bytes, RegisterPlant] = field(default_factory=dict)
     anchors: dict[bytes, AnchorReadings] = field(default_factory=dict)
@@ -106,6 +107,7 @@ class Records:
         keys = known(place, self.devices, fields.device, "device")
         _check_signature(place, command, keys[-1], sign_digest(self._domain(proven).ledger, command))
         keys.append(key)
+        self.rotated[fields.device, key.id] = proven.entry
 
     @staticmethod
     def _add(place: str, records: dict[bytes, T], key: bytes, record: T) -> None:

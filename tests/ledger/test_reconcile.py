@@ -32,7 +32,13 @@ from apps.offers.models import Declaration, Offer, Purchase
 from apps.offers.services import buy
 from apps.settlement.models import Settlement
 from evidence import commands
-from evidence.commands.kinds import ChangeParticipantState, RevokeDeviceKey, TransferDevice, TransferPlant
+from evidence.commands.kinds import (
+    ChangeParticipantState,
+    RevokeDeviceKey,
+    RotateDeviceKey,
+    TransferDevice,
+    TransferPlant,
+)
 from evidence.keys import SoftwareKey
 from evidence.state import state_root
 from ledger_adapters.contract import Code, records
@@ -424,8 +430,9 @@ def test_an_audit_asks_no_more_of_many_objects(world: World) -> None:
 
 
 def test_every_consumer_has_reconcilers_for_its_objects() -> None:
-    """What is confirmed by a consumer is also held against the ledger; revocation and transfer show in the device."""
-    told = {kind for consumer in consumers() for kind in consumer.confirmed} - {RevokeDeviceKey, TransferDevice}
+    """What is confirmed by a consumer is also held against the ledger; much shows in the device."""
+    shown = {RevokeDeviceKey, RotateDeviceKey, TransferDevice}
+    told = {kind for consumer in consumers() for kind in consumer.confirmed} - shown
     assert told == {kind for reconciler in reconcilers() for kind in reconciler.sent_by}
 
 

@@ -13,7 +13,7 @@ import pytest
 from evidence.commands import Command, Fields
 from evidence.commands.kinds import RegisterDevice, RegisterParticipant
 from evidence.hashing import ZERO
-from evidence.keys import Algorithm, SoftwareKey
+from evidence.keys import Algorithm, Signer, SoftwareKey
 from ledger_adapters.base import LedgerAdapter
 from ledger_adapters.contract import Code
 from ledger_adapters.contract.records import DailyEnergy
@@ -53,7 +53,7 @@ def is_about(found: Energy, expected: Energy) -> bool:
     return all(abs(one - other) <= 2 for one, other in pairs)
 
 
-def registered(ledger: LedgerAdapter, key: SoftwareKey = KEY) -> bytes:
+def registered(ledger: LedgerAdapter, key: Signer = KEY) -> bytes:
     """A device on the ledger, owned by a new participant."""
     genesis, device, owner = ledger.genesis(), secrets.token_bytes(32), secrets.token_bytes(32)
     person = SoftwareKey.generate(Algorithm.P256).public_key

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import httpx
 
 from evidence.canonical import decode_bytes, decode_int
-from evidence.keys import PublicKey, SoftwareKey
+from evidence.keys import PublicKey, Signer, SoftwareKey
 from evidence.readings import Reading, Statement, batch_root
 from meter_agent.buses import BusConfig
 from meter_agent.config import Config, PointConfig
@@ -22,6 +22,7 @@ from meter_agent.destinations import Market
 from meter_agent.energy import PointState
 from meter_agent.household import Energies, Household
 from meter_agent.journal import Journal
+from meter_agent.keys.settings import FileKey
 from meter_agent.link import Allowance
 from meter_agent.maps import MAPS
 from meter_agent.meters import MeterConfig
@@ -90,7 +91,7 @@ def expected(slots: range) -> list[Reading]:
 def make_config(folder: Path, server: str = "http://127.0.0.1:9", *points: PointConfig) -> Config:
     return Config(
         device=DEVICE,
-        key_file=folder / "key" / "device.pem",
+        key=FileKey(folder / "key" / "device.pem"),
         destinations=(Market("market", server),),
         time_zone=BERLIN,
         slot_seconds=STEP,
@@ -126,7 +127,7 @@ def check(batch: dict[str, Any], key: PublicKey) -> Statement:
 
 
 def make_uplink(
-    config: Config, journal: Journal, client: httpx.AsyncClient, shortest_pause: float = 1, key: SoftwareKey = KEY
+    config: Config, journal: Journal, client: httpx.AsyncClient, shortest_pause: float = 1, key: Signer = KEY
 ) -> Uplink:
     """To the first destination."""
     (market,) = config.destinations

@@ -4,6 +4,7 @@ import pytest
 
 from meter_agent.config import read_config
 from meter_agent.destinations import Market
+from meter_agent.keys.settings import FileKey
 from meter_agent.simulator import read_profile
 from meter_agent.tables import ConfigError
 from meter_agent.terms import Role
@@ -34,7 +35,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     config = read_config(write(tmp_path, GOOD))
     assert config.slot_seconds == 900
     assert config.destinations == (Market("market", "https://market.example"),)
-    assert config.key_file == tmp_path / "key" / "device.pem"
+    assert config.key == FileKey(tmp_path / "key" / "device.pem")
     (point,) = config.points
     assert point.meters[Role.GENERATION].place == ("192.0.2.7:502", "2", "203")
     assert point.meters[Role.GENERATION].max_kw == 100

@@ -233,7 +233,6 @@ NOT_TAKEN = {
     "RegisterPlant": "The utility registers it here",
     "TransferPlant": "a plant cannot change hands here yet",
     "RegisterDevice": "The utility registers it here",
-    "RotateDeviceKey": "No meter box can renew its key itself yet",
     "AnchorReadings": "Anchors are made here",
     "DeclareSurplus": "Surplus is computed here",
     "OpenAuction": "No part of this installation deals with",

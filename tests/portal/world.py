@@ -14,8 +14,10 @@ from apps.billing.models import DocumentKind, Invoice
 from apps.billing.services.invoices import bill_area
 from apps.ledger.ledgers import DEFAULT
 from apps.ledger.services.sweep import drain
-from apps.metering.models import Measurement, Term, VirtualPoint
+from apps.metering.choices import AlarmKind
+from apps.metering.models import Alarm, EnrolmentCode, Measurement, Term, VirtualPoint
 from apps.metering.services.devices import register_device
+from apps.metering.services.enrolment import make_code
 from apps.offers import services as offers
 from apps.offers.models import Declaration, Offer, Purchase
 from apps.settlement.services.settle import settle_day
@@ -42,6 +44,8 @@ class World:
     purchase: Purchase  # bob's, of the first day
     invoice: Invoice  # bob's
     asked: Membership  # whether a friend may act for alice's household
+    enrolment: EnrolmentCode  # of a new box, made by the clerk; nobody has used it
+    alarm: Alarm  # of alice's box
     elsewhere: MeteringPoint  # the outsider's
     elsewhere_plant: Plant
     measurement: Measurement  # of alice's point, by her box
@@ -95,7 +99,11 @@ def make_world() -> World:
     drain(DEFAULT)
     measurement = Measurement.objects.get(device=box)
     virtual = _balance(market)
-    return World(market, users, offer, draft, purchase, invoice, asked, elsewhere, plant, measurement, virtual)
+    enrolment = make_code(area=market.area, name="new box", by=users["clerk"])
+    alarm = Alarm.objects.create(device=box, kind=AlarmKind.SILENCE, values={"minutes": 120}, opened_at=timezone.now())
+    return World(
+        market, users, offer, draft, purchase, invoice, asked, enrolment, alarm, elsewhere, plant, measurement, virtual
+    )
 
 
 def _balance(market: Market) -> VirtualPoint:

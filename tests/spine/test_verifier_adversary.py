@@ -502,6 +502,26 @@ def test_a_key_that_the_device_did_not_agree_to_signs_nothing(signer: str) -> No
         assert "signature" in refusal_of(forgery)
 
 
+def test_a_batch_anchored_before_its_key_was_the_devices_is_refused() -> None:
+    """The device hands over to a key with which others have signed before."""
+    forgery = bobs_invoice()
+    new = key_of("operator").public_key
+    forgery.late = [(RotateDeviceKey(name("meter of bob"), new.algorithm, new.x, new.y, NUMBER, 0), "meter of bob")]
+    forgery.batches[0].key = key_of("operator")
+    assert "only after the batch was anchored" in refusal_of(forgery)
+
+
+@pytest.mark.parametrize("signer", ["meter of bob", "second", "third"])
+def test_a_device_that_rotated_twice_is_followed_and_each_of_its_keys_is_good(signer: str) -> None:
+    forgery = bobs_invoice()
+    for signer, following in (("meter of bob", "second"), ("second", "third")):
+        new = key_of(following).public_key
+        rotation = RotateDeviceKey(name("meter of bob"), new.algorithm, new.x, new.y, NUMBER, 30)
+        forgery.commands.append((rotation, signer))
+    forgery.batches[0].key = key_of(signer)
+    forgery.verified()
+
+
 def test_a_device_registered_again_with_another_key_is_refused() -> None:
     forgery = bobs_invoice()
     key = key_of("operator")

@@ -13,7 +13,7 @@ from apps.ledger.services.proofs import log_of
 from apps.metering import readings
 from apps.metering.choices import SETTLED
 from apps.metering.exceptions import EvidenceError
-from apps.metering.models import Anchor, Device
+from apps.metering.models import Anchor, Device, DeviceKey
 from apps.metering.proofs import holders_of, shown_leaves, signed_batches
 from apps.offers.models import Purchase
 from apps.settlement import allocations
@@ -48,6 +48,7 @@ class _Gathering:
         self.start = day_bounds(invoice.start, self.area.zone)[0]
         self.end = day_bounds(invoice.end, self.area.zone)[0]
         self.purchases: set[int] = set()
+        self.devices: set[int] = set()
         self.parties = {self.area.utility_id, invoice.party_id}
         self.command_ids = {_command_of(holder) for holder in (invoice, self.area.utility, invoice.party)}
         if self.plant is not None:
@@ -106,6 +107,8 @@ class _Gathering:
             leaves = shown_leaves(self.invoice.point, [r for r in stored if r.register in SETTLED])
             for one in leaves:
                 self.command_ids |= {_command_of(holder) for holder in holders_of(one.batch)}
+                if one.batch.device_id:
+                    self.devices.add(one.batch.device_id)
             return tuple(signed_batches(leaves))
         except EvidenceError as error:
             raise BillingError(str(error)) from None
@@ -115,6 +118,8 @@ class _Gathering:
     def log(self) -> bundle.Log:
         keys = PartyKey.objects.filter(party__in=self.parties, ledger_state=LedgerState.CONFIRMED)
         rotations = {_command_of(key) for key in keys}
+        for key in DeviceKey.objects.filter(device__in=self.devices):
+            rotations |= {bytes(each) for each in (key.rotation_id, key.revocation_id) if each}
         return log_of(get_ledger(self.area.utility.ledger).prove(self.command_ids | rotations))
 
 

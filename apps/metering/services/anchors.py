@@ -3,10 +3,11 @@
 from itertools import groupby
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from apps.assets.models import MarketArea
 from apps.ledger.services.enqueue import enqueue
-from apps.metering.models import Anchor, Batch
+from apps.metering.models import Anchor, Batch, DeviceKey
 from evidence import merkle
 from evidence.commands.kinds import AnchorReadings
 from evidence.readings import anchor_leaf
@@ -22,8 +23,11 @@ def leaf_of(batch: Batch) -> bytes:
 @transaction.atomic
 def anchor_batches(area: MarketArea) -> list[Anchor]:
     """Claim the area's open batches, by day, and queue their roots for the ledger."""
-    open_batches = Batch.objects.filter(area=area, anchor=None).select_for_update(skip_locked=True)
-    claimed = sorted(open_batches.order_by("id")[:AT_ONCE], key=lambda batch: (batch.day, batch.pk))
+    revoked = DeviceKey.objects.filter(device=OuterRef("device"), key_id=OuterRef("key_id")).exclude(revoked_at=None)
+    # What was signed with a key that is revoked by now would be void on the ledger.
+    open_batches = Batch.objects.filter(~Exists(revoked), area=area, anchor=None)
+    locked = open_batches.order_by("id").select_for_update(skip_locked=True)[:AT_ONCE]
+    claimed = sorted(locked, key=lambda batch: (batch.day, batch.pk))
     return [_anchor(area, list(batches)) for _, batches in groupby(claimed, key=lambda batch: batch.day)]
 
 

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from apps.accounts.models import Party
 from apps.assets.models import MarketArea, MeteringPoint
+from apps.ledger.choices import LedgerState
 from apps.ledger.services.enqueue import enqueue
 from apps.metering.exceptions import InputRefused, Violation
 from apps.metering.models import Device, DeviceKey
@@ -51,6 +52,19 @@ def revoke_key(key: DeviceKey) -> None:
     enqueue(RevokeDeviceKey(bytes(key.device.ledger_id), bytes(key.key_id)), ledger=key.device.owner.ledger)
 
 
+@transaction.atomic
+def revoke_all(device: Device) -> None:
+    """Every key with which it could still say something, here and, where the ledger has it, there."""
+    standing = list(device.keys.filter(revoked_at=None).order_by("-pk").select_related("device__owner"))
+    # The ledger remembers the current key and the one before; it has never heard of a device that it rejected.
+    known = {key.pk for key in device.keys.order_by("-pk")[:2]}
+    for key in standing:
+        if key.pk in known and device.ledger_state != LedgerState.REJECTED:
+            revoke_key(key)
+        else:
+            end_key(key)
+
+
 def end_key(key: DeviceKey) -> None:
     DeviceKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
 
@@ -77,7 +91,12 @@ def signing_key(said: Said, signature: bytes, field: str) -> DeviceKey:
             Violation(f"{field}.key", "unknown_key", _("No such key is registered for this device.")), status=403
         )
     if key.revoked_at is not None:
+        if key.public_key.verifies(said.digest, signature):
+            DeviceKey.objects.filter(pk=key.pk).update(misused_at=timezone.now())
         raise InputRefused(Violation(f"{field}.key", "revoked_key", _("This key was revoked.")), status=403)
+    if key.grace_until is not None and key.grace_until < timezone.now():
+        message = _("This key was exchanged, and the time is over in which it was still accepted.")
+        raise InputRefused(Violation(f"{field}.key", "exchanged_key", message), status=403)
     if not key.public_key.verifies(said.digest, signature):
         message = _("The signature does not fit what was said.")
         raise InputRefused(Violation("signature", "wrong_signature", message), status=403)

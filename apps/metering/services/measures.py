@@ -96,12 +96,17 @@ def _described(utility: Party, document: Document, sender: Sender) -> MeasureDev
         message = _("This device is another sender's.")
         raise InputRefused(Violation("id", "other_sender", message), status=403)
     if is_new and sender.device is not None:
-        points = list(sender.device.points.distinct()[:2])
-        device.point = points[0] if len(points) == 1 else None
+        device.point = _point_at(sender.device, document.identifier)
     device.name, device.description = document.name, document.description
     device.last_contact = timezone.now()
     device.save(update_fields=["name", "description", "last_contact", "point"])
     return device
+
+
+def _point_at(device: Device, identifier: str) -> MeteringPoint | None:
+    """The point of the box that a document is named after, or its only one."""
+    points = {bytes(point.ledger_id).hex(): point for point in device.points.distinct()}
+    return points.get(identifier) or (next(iter(points.values())) if len(points) == 1 else None)
 
 
 def _store(device: MeasureDevice, document: Document, body: bytes, digest: bytes, sender: Sender) -> Taken:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -40,6 +40,8 @@ def start(request: HttpRequest) -> HttpResponse:
         return render(request, "portal/today.html", _dashboard(request, viewer, points))
     if viewer.staff_of or viewer.auditor_of:
         return render(request, "portal/staff.html")
+    if viewer.installer_of:
+        return redirect("portal:enrolments")
     waiting = Membership.objects.filter(user_id=request.user.pk, state=MemberState.INVITED).select_related("party")
     return render(request, "portal/unconnected.html", {"waiting": waiting})
 

@@ -1,0 +1,62 @@
+"""Files with secrets: only their owner can read them, in folders that only their owner can enter."""
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from meter_agent.keys.errors import KeyFileError
+
+
+def read_private_file(path: Path) -> bytes:
+    """Content of a file that group and others have no rights to; raises `KeyFileError`."""
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & 0o177:
+                raise KeyFileError(f"{path} has mode {mode:04o}, but only its owner may read it: chmod 600 {path}")
+            return file.read()
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def make_private_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; one that is there already stays as it is. Raises `KeyFileError`."""
+    try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, mode=0o700)
+        check_folder(path.parent)
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        try:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            link(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be made: {error.strerror}") from None
+
+
+def link(source: Path, path: Path) -> None:
+    """Unlike a rename, a link never replaces what somebody else put there meanwhile."""
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        pass
+
+
+def check_folder(folder: Path) -> None:
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o077:
+        raise KeyFileError(f"{folder} has mode {mode:04o}, but only its owner may enter it: chmod 700 {folder}")
+
+
+def sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
