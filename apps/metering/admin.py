@@ -79,7 +79,19 @@ class BatchAdmin(ReadOnlyAdmin[Batch]):
     list_select_related = ("area", "device", "importer", "anchor")
     search_fields = ("device__name", "importer__name")
     date_hierarchy = "day"
-    fields = ("area", "signed_by", "sequence", "day", "unit", "count", "grade", "received_at", "decision", "anchor")
+    fields = (
+        "area",
+        "signed_by",
+        "sequence",
+        "day",
+        "unit",
+        "count",
+        "grade",
+        "received_at",
+        "decision",
+        "brought_by",
+        "anchor",
+    )
 
     @admin.display(description=_("signed by"))
     def signed_by(self, batch: Batch) -> str:
