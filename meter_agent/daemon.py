@@ -62,6 +62,7 @@ class Agent:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         steady: Callable[[], float] = since_boot,
+        key_of: Callable[[int], Signer] | None = None,
     ) -> None:
         self.config = config
         self.journal = journal
@@ -85,7 +86,7 @@ class Agent:
                 each,
                 config,
                 journal,
-                lambda day: key,
+                key_of or (lambda day: key),
                 open_sender(each, self.client, self.allowance),
                 self.allowance,
                 clock,
