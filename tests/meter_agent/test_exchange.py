@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from evidence.boxes import AnswerState, InstructionKind
 from evidence.canonical import decode_bytes
 from evidence.commands import Command
 from evidence.keys import PublicKey, Signer
@@ -25,7 +27,9 @@ from meter_agent.keys.settings import FileKey
 from meter_agent.senders.relay import RelaySender
 from tests.adapters.embedded import Bench
 from tests.meter_agent.daily import destination, registered
-from tests.meter_agent.support import make_config
+from tests.meter_agent.support import DEVICE, HOUSE, SECRETS, make_config
+from tests.meter_agent.test_commands import finish, start
+from tests.meter_agent.utility import UTILITY, running_utility
 
 NOW = 1_800_000_000
 GRACE = 30 * 86_400
@@ -244,3 +248,41 @@ def test_a_damaged_file_is_named(world: World) -> None:
         world.exchanges.key_of(1, world.current)
     with pytest.raises(Failure, match="damaged"):
         world.work(lambda rotate: rotate.act(world.order(2)))
+
+
+def test_a_running_box_goes_on_with_its_next_key(tmp_path: Path) -> None:
+    settings = FileKey(tmp_path / "key" / "device.pem")
+    first = open_keys(settings).make()
+    trusted = UTILITY.public_key
+    with running_utility(first) as utility:
+        (tmp_path / "agent.toml").write_text(f"""
+device = "{DEVICE.hex()}"
+key_file = "key/device.pem"
+server = "{utility.address}"
+time_zone = "Europe/Berlin"
+journal = "journal.sqlite"
+trusted = [{{ algorithm = 1, x = "{trusted.x.hex()}", y = "{trusted.y.hex()}" }}]
+
+[[points]]
+id = "{HOUSE.hex()}"
+secret = "{SECRETS[HOUSE].hex()}"
+grid = {{ host = "127.0.0.1", port = 9, unit = 1, map = "sunspec203" }}
+
+[channel]
+""")
+        agent = start(tmp_path, "run", "--config", "agent.toml")
+        try:
+            sequence = utility.tell(InstructionKind.ROTATE_KEY, {"ledger": "01" * 32, "market": "02" * 32})
+            state, body = utility.wait_for(sequence)
+            (second,) = utility.next_keys
+            assert (state, body["key"]) == (AnswerState.DONE, second.id.hex())
+            assert open_keys(settings).held().keys == {Place.CURRENT: second, Place.OLD: first}
+            deadline = time.monotonic() + 30
+            while utility.polls[-1].key != second.id:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        finally:
+            agent.terminate()
+            code, _, err = finish(agent)
+        assert code == 0, err
+        assert "reload, as the utility asks" in err
