@@ -80,13 +80,13 @@ def sign_text(key: Signer, request: Request) -> dict[str, str]:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the text is longer than {LARGEST_TEXT} bytes")
     digest = text_digest(text)
     try:
-        signature = key.sign(digest)
+        signature, key_id = key.sign(digest), key.public_key.id
     except KeyFault as error:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from None
     return {
         "digest": encode_bytes(digest),
         "signature": encode_bytes(signature),
-        "key": encode_bytes(key.public_key.id),
+        "key": encode_bytes(key_id),
     }
 
 

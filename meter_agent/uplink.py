@@ -148,7 +148,7 @@ class Uplink:
         self.allowance = allowance
         self.shortest_pause = shortest_pause
         self._waiting = asyncio.Event()
-        self._fault = Fault(f"sending to {destination.name}")
+        self.fault = Fault(f"sending to {destination.name}")
 
     @property
     def url(self) -> str:
@@ -178,7 +178,7 @@ class Uplink:
                 failures += 1
                 await asyncio.sleep(pause(failures, error.retry_after, self.shortest_pause))
             except JournalError as error:
-                self._fault.failed(error)
+                self.fault.failed(error)
                 await asyncio.sleep(LONGEST_PAUSE)
             else:
                 await self._waiting.wait()
@@ -210,7 +210,7 @@ class Uplink:
                 with signing():
                     self.sealer.seal()
             except Unavailable as error:
-                self._fault.failed(error)
+                self.fault.failed(error)
                 raise
             batch = self.journal.next_batch(self.destination.name)
             if batch is None:
@@ -219,10 +219,17 @@ class Uplink:
         try:
             await self._send(batch)
         except Unavailable as error:
-            self._fault.failed(f"batch {batch.sequence}: {error}")
+            self.fault.failed(f"batch {batch.sequence}: {error}")
             raise
-        self._fault.cleared()
+        self.fault.cleared()
         return True
+
+    def _seal(self) -> None:
+        try:
+            self.sealer.seal()
+        except KeyFault as error:
+            self.fault.failed(error)
+            raise Unavailable(str(error)) from None
 
     async def _afford(self, body: int) -> None:
         while (seconds := self.allowance.pause_before(cost_of_exchange(body, self.url))) > 0:

@@ -70,6 +70,8 @@ class Environment(BaseSettings):
     email_user: str = ""
     email_password: SecretStr = SecretStr("")
     email_from: str = "energymarket@localhost"
+    site_url: str = ""  # such as https://market.example: where links in mail lead; without it mail has none
+    webhooks_to_private_addresses: bool = False  # also plain HTTP on this machine; for tests and closed networks
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     sample_data: Path | None = None
