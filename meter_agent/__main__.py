@@ -1,4 +1,4 @@
-"""The command line: meter-agent key | keys | enroll | rotate | discover | run | once | status | display | simulate."""
+"""The command line: meter-agent key | keys | enroll | discover | run | once | status | display | simulate."""
 
 import argparse
 import asyncio
@@ -6,7 +6,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -37,14 +37,12 @@ from meter_agent.keys.__main__ import hold_keys
 from meter_agent.keys.settings import ALGORITHMS
 from meter_agent.link import TIMEOUT
 from meter_agent.meters import read_all_maps
-from meter_agent.rotation import NAME, RotationError, Rotator, key_in_time
-from meter_agent.slots import day_text
 from meter_agent.tables import ConfigError, base_url, read_toml
 
 log = logging.getLogger("meter_agent")
 
 DONE, NOT_DONE, UNUSABLE = 0, 1, 2
-UNUSABLE_FOR = (ConfigError, ConfigurationError, EnrolmentError, RotationError, KeyFault, JournalError, StoreError)
+UNUSABLE_FOR = (ConfigError, ConfigurationError, EnrolmentError, KeyFault, JournalError, StoreError)
 RESTART = 75  # whoever started it starts it again: the unit of systemd, or deploy/agent/launcher.py
 
 
@@ -61,7 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ConfigError,
         ConfigurationError,
         EnrolmentError,
-        RotationError,
         KeyFault,
         JournalError,
         StoreError,
@@ -78,7 +75,6 @@ def parser() -> argparse.ArgumentParser:
         ("key", key, "print the device's public key as JSON, making the key on the first call; or exchange it"),
         ("keys", keys, "hold the keys and sign for the agent, until SIGTERM or SIGINT"),
         ("enroll", enroll, "bring the box into a market with a one-time code; go on where it was stopped"),
-        ("rotate", rotate, "hand over to a new key, or finish what was begun"),
         ("run", run, "read at the end of every slot and send, until SIGTERM or SIGINT"),
         ("once", once, "read now, store, send"),
         ("status", status, "print what waits, what was last read and acknowledged, what was refused, as JSON"),
@@ -186,27 +182,13 @@ def enroll(options: argparse.Namespace) -> int:
     return DONE
 
 
-def rotate(options: argparse.Namespace) -> int:
-    config = read_config(options.config)
-
-    async def work() -> None:
-        async with httpx.AsyncClient(timeout=TIMEOUT, headers={"User-Agent": f"meter-agent {VERSION}"}) as client:
-            rotation = await Rotator(config, open_keys(config.key), client).run()
-        print(json.dumps({"key": rotation.key.hex(), "since": day_text(rotation.day)}))
-        log.warning("the new key speaks from %s on: restart the agent before", day_text(rotation.day))
-
-    asyncio.run(until_stopped(work()))
-    return DONE
-
-
 def run(options: argparse.Namespace) -> int:
     while True:
         config = read_config(options.config)
         control = read_control(options.config)
         device_key = await_key(config.key)
-        key_of = key_in_time(open_keys(config.key), config.journal.with_name(NAME))
         try:
-            asyncio.run(until_stopped(work_as_box(config, control, device_key, key_of)))
+            asyncio.run(until_stopped(work_as_box(config, control, device_key)))
         except Ending as ending:
             log.warning("%s, as the utility asks", ending)
             if ending.how is How.RELOAD:
@@ -215,9 +197,9 @@ def run(options: argparse.Namespace) -> int:
         return DONE
 
 
-async def work_as_box(config: Config, control: Control, device_key: Signer, key_of: Callable[[int], Signer]) -> None:
+async def work_as_box(config: Config, control: Control, device_key: Signer) -> None:
     with open_journal(config.journal, config.device, config.journal_bytes) as journal:
-        async with Box(config, control, journal, device_key, key_of=key_of) as box:
+        async with Box(config, control, journal, device_key) as box:
             log.info("reading %d points every %d minutes", len(config.points), config.slot_seconds // 60)
             await box.run()
 
