@@ -15,7 +15,7 @@ from apps.metering.services import enrolment as services
 from evidence.box_forms import Signed, read_members, read_signed
 from evidence.boxes import Enrolment, EnrolmentAnswer, Instruction, body_hash, code_id, code_key, mac
 from evidence.canonical import decode_bytes, encode_bytes
-from evidence.keys import SoftwareKey
+from evidence.keys import Signer, SoftwareKey
 from tests.factories import MembershipFactory, UserFactory
 from tests.market import make_market
 
@@ -73,7 +73,7 @@ def make_enrolment() -> Market:
 @dataclass
 class Box:
     code: str
-    key: SoftwareKey = field(default_factory=SoftwareKey.generate)
+    key: Signer = field(default_factory=SoftwareKey.generate)
 
     def content(self, **changed: Any) -> dict[str, Any]:
         return {

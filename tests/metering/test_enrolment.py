@@ -228,6 +228,15 @@ def test_a_box_shows_that_its_key_is_in_a_tpm(market: Market, chip: Chip) -> Non
     assert set(market.row.attestation) == {"tpm"}
 
 
+def test_a_challenge_that_was_not_answered_says_nothing_about_a_key(market: Market, chip: Chip) -> None:
+    market.area.software_keys = True
+    market.area.save()
+    box = Box(market.code, chip.key)
+    assert box.told(box.content(attestation=chip.material))["state"] == "challenged"
+    assert box.told(box.content()) == {"state": "waiting"}
+    assert market.row.attestation is None
+
+
 def test_a_tpm_shows_its_own_key_only(market: Market, chip: Chip) -> None:
     box = Box(market.code)
     assert_refused(box.post(box.content(attestation=chip.material)), 422, "body.attestation", "another_key")

@@ -40,6 +40,7 @@ def take_origin(enrolment: EnrolmentCode, key: PublicKey, shown: Mapping[str, An
             enrolment.attestation = _challenge(key, content)
             enrolment.state = EnrolmentState.CHALLENGED
         elif not content and enrolment.area.software_keys:
+            enrolment.attestation = None
             enrolment.state = EnrolmentState.WAITING
         else:
             message = _("This market wants boxes whose key cannot leave a security chip (TPM). This one shows none.")
