@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
@@ -109,12 +110,18 @@ def _row(box: Device, now: dt.datetime) -> tuple[str, ...]:
     return (
         link(box_url(box.pk), box),
         str(box.owner),
-        local_datetime(box.last_contact, box.area.zone) if box.last_contact else _("never"),
+        _ago(box.last_contact, now),
         lag_text(box, now),
         count_text(status.readings) if status else EN_DASH,
         status.version if status else EN_DASH,
         _state(box),
     )
+
+
+def _ago(instant: dt.datetime | None, now: dt.datetime) -> str:
+    if instant is None:
+        return _("never")
+    return _("%(time)s ago") % {"time": late(max(0, int((now - instant).total_seconds())) // 60)}
 
 
 def _state(box: Device) -> str:
@@ -123,7 +130,11 @@ def _state(box: Device) -> str:
         chip_cell(alarm.get_kind_display(), "waiting" if alarm.acknowledged_at else "bad")
         for alarm in box.open_alarms  # type: ignore[attr-defined]
     ]
-    return format_html_join(" ", "{}", ((chip,) for chip in chips)) if chips else chip_cell(_("in order"), "good")
+    return _chips(chips or [chip_cell(_("in order"), "good")])
+
+
+def _chips(chips: Iterable[str]) -> str:
+    return format_html('<span class="chips">{}</span>', format_html_join("", "{}", ((chip,) for chip in chips)))
 
 
 def alarm_words(alarm: Alarm) -> str:
@@ -149,37 +160,32 @@ def history_table(alarms: Iterable[Alarm]) -> Table:
 
 
 def key_table(box: Device) -> Table:
-    columns = (Column(_("Key")), Column(_("Since")), Column(_("State")))
+    columns = (Column(_("Key")), Column(_("Since")), Column(_("Until")), Column(_("State")))
     rows = []
     for key in box.keys.order_by("-pk"):
-        if key.revoked_at is None:
-            state = chip_cell(_("in use"), "good")
-        else:
-            when = local_datetime(key.revoked_at, box.area.zone)
-            state = chip_cell(_("revoked %(when)s") % {"when": when}, "neutral")
+        until = local_datetime(key.revoked_at, box.area.zone) if key.revoked_at else EN_DASH
+        chips = [chip_cell(_("revoked"), "neutral") if key.revoked_at else chip_cell(_("in use"), "good")]
         if key.misused_at is not None:
-            state = format_html("{} {}", state, chip_cell(_("used after that"), "bad"))
-        rows.append((str(key), local_datetime(key.created_at, box.area.zone), state))
+            chips.append(chip_cell(_("used after its revocation"), "bad"))
+        rows.append((str(key), local_datetime(key.created_at, box.area.zone), until, _chips(chips)))
     return Table(_("Keys of this box"), columns, tuple(rows))
 
 
 def facts(box: Device) -> list[tuple[str, str]]:
-    """What is known of a box, word and value."""
-    status, zone = status_of(box), box.area.zone
-    found = [
-        (_("Last contact"), local_datetime(box.last_contact, zone) if box.last_contact else _("never")),
-        (_("Readings behind"), lag_text(box, timezone.now())),
-    ]
-    if status is None:
-        return found
+    """What to know of a box first, word and value."""
+    status, now = status_of(box), timezone.now()
+    found = [(_("Last contact"), _ago(box.last_contact, now)), (_("Readings behind"), lag_text(box, now))]
+    return [*found, (_("Readings waiting"), count_text(status.readings))] if status else found
+
+
+def said(status: BoxStatus, zone: ZoneInfo) -> list[tuple[str, str]]:
+    """What a box said about itself, word and value."""
     return [
-        *found,
         (_("Version"), status.version),
-        (_("Readings waiting"), count_text(status.readings)),
         (_("Clock"), _clock(status.clock_offset)),
         (_("Free disk"), f"{decimal_text(Decimal(status.free_disk).scaleb(-6), most=0)}{NBSP}MB"),
-        (_("Put aside after a refusal"), count_text(status.refused)),
-        (_("Said this"), local_datetime(status.received_at, zone)),
+        (_("Batches put aside after a refusal"), count_text(status.refused)),
+        (_("Said"), local_datetime(status.received_at, zone)),
     ]
 
 

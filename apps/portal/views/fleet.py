@@ -4,7 +4,6 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
@@ -28,6 +27,7 @@ from apps.portal.boxes import (
     key_table,
     lag_of,
     listed,
+    said,
     status_of,
     visible_alarms,
     visible_boxes,
@@ -89,9 +89,12 @@ def box(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
     standing = list(alarms.filter(closed_at=None).order_by("opened_at"))
     chart = lag_of(found)
     page = page_of(request, alarms)
+    status = status_of(found)
     context = {
         "box": found,
-        "status": status_of(found),
+        "answer": _answer(len(standing)),
+        "status": status,
+        "said": said(status, found.area.zone) if status else [],
         "facts": facts(found),
         "points": found.points.distinct(),
         "standing": [(alarm, alarm_words(alarm)) for alarm in standing],
@@ -101,7 +104,6 @@ def box(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
         "keys": key_table(found),
         "page": page,
         "history": history_table(page.object_list),
-        "now": timezone.now(),
     }
     return render(request, "portal/fleet_box.html", context)
 
