@@ -8,7 +8,6 @@ It never keeps readings from being sent: what cannot be said now is not said lat
 import asyncio
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -29,7 +28,9 @@ from meter_agent.destinations import Market
 from meter_agent.faults import Fault
 from meter_agent.journal import Journal
 from meter_agent.journal.errors import JournalError
+from meter_agent.keys.errors import KeyFault
 from meter_agent.link import Allowance, cost_of_exchange
+from meter_agent.update.handler import running_release
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +41,6 @@ SECONDS_ON_A_DEAR_LINE = 6 * 3600
 FIRST_SECONDS = 20  # after the start, when readings that waited have been sent
 MOST_ERRORS = 20
 LONGEST_ERROR = 200
-# Set by the launcher for the program that it starts.
-RELEASE = "METER_AGENT_RELEASE"
 
 
 class Condition:
@@ -85,7 +84,7 @@ class Condition:
                 # Its clock was ahead when it said this the last time.
                 self.sequence = acceptable - 1
                 answer = await self._send()
-        except (httpx.HTTPError, JournalError, OSError) as error:
+        except (httpx.HTTPError, JournalError, KeyFault, OSError) as error:
             self._fault.failed(f"{type(error).__name__} {error}")
             return False
         if answer is None:
@@ -116,7 +115,7 @@ class Condition:
         """Instants in UTC seconds, numbers as decimal strings. What is not known is left out."""
         status = self.journal.status()
         backlog, newest = status["backlog"], status["last_reading"]
-        errors = [f"{fault.subject}: {fault.reason}"[:LONGEST_ERROR] for fault in self.faults() if fault.active]
+        errors = [plain(f"{fault.subject}: {fault.reason}") for fault in self.faults() if fault.active]
         found: dict[str, Any] = {
             "at": encode_int(int(self.clock())),
             "version": release(),
@@ -144,7 +143,15 @@ def acceptable_sequence(answer: httpx.Response) -> int | None:
 
 def release() -> str:
     """The version that runs: of the release, or of the package that was installed."""
-    return os.environ.get(RELEASE) or metadata.version("energymarket")
+    try:
+        return running_release() or metadata.version("energymarket")
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def plain(text: str) -> str:
+    """What an error says, in characters that travel: names of files and answers of meters may hold any."""
+    return "".join(character if character.isprintable() else "?" for character in text)[:LONGEST_ERROR]
 
 
 def offset(answer: httpx.Response, began: float, ended: float) -> int | None:

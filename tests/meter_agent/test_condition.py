@@ -90,6 +90,22 @@ def test_a_box_says_how_it_is(tmp_path: Path, journal: Journal) -> None:
     }
 
 
+def test_errors_travel_whatever_they_hold(tmp_path: Path, journal: Journal) -> None:
+    ear, fault = Ear(), Fault("a\0b")
+    fault.failed("\udcff\nü")
+    assert say(tmp_path, journal, ear, faults=[fault]) == [True]
+    assert ear.contents[0]["errors"] == ["a?b: ??ü"]
+
+
+def test_the_version_is_that_of_the_release_that_runs(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METER_AGENT_RELEASE", "1.4.2")
+    ear = Ear()
+    say(tmp_path, journal, ear)
+    assert ear.contents[0]["version"] == "1.4.2"
+
+
 def test_sequences_are_milliseconds_and_rise_also_when_the_clock_stands(tmp_path: Path, journal: Journal) -> None:
     ear = Ear()
     assert say(tmp_path, journal, ear, 3) == [True] * 3
