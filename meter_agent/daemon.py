@@ -121,7 +121,7 @@ class Agent:
 
     def faults(self) -> list[Fault]:
         """All that can fail for long, whether it does or not."""
-        return [self._full, *self._faults.values(), *(uplink.fault for uplink in self.uplinks)]
+        return [self._full, *self._faults.values(), *(sender.fault for sender in self.senders)]
 
     async def __aenter__(self) -> Self:
         return self

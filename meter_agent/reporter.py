@@ -58,7 +58,7 @@ class Reporter:
         self.clock = clock
         self.shortest_pause = shortest_pause
         self._waiting = asyncio.Event()
-        self._fault = Fault(f"reporting to {destination.name}")
+        self.fault = Fault(f"reporting to {destination.name}")
         self._expected = {
             (point.id, register) for point in config.points for register in point.terms if register in REPORTED
         }
@@ -78,7 +78,7 @@ class Reporter:
                 failures += 1
                 await asyncio.sleep(pause(failures, error.retry_after, self.shortest_pause))
             except JournalError as error:
-                self._fault.failed(error)
+                self.fault.failed(error)
                 await asyncio.sleep(LONGEST_PAUSE)
             else:
                 failures = 0
@@ -105,7 +105,7 @@ class Reporter:
             with signing():
                 self.sign_reports()
         except Unavailable as error:
-            self._fault.failed(error)
+            self.fault.failed(error)
             raise
         is_settled = True
         for waiting in self.journal.waiting_reports(self.destination.name):
@@ -113,9 +113,9 @@ class Reporter:
             try:
                 is_settled &= await self._send(waiting)
             except Unavailable as error:
-                self._fault.failed(f"{day_text(waiting.day)}: {error}")
+                self.fault.failed(f"{day_text(waiting.day)}: {error}")
                 raise
-            self._fault.cleared()
+            self.fault.cleared()
         return is_settled
 
     def sign_reports(self) -> None:

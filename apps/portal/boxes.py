@@ -50,7 +50,7 @@ def listed(viewer: Viewer, asked: Asked) -> QuerySet[Device]:
     standing = Alarm.objects.filter(closed_at=None)
     boxes = visible_boxes(viewer).annotate(
         has_alarm=Exists(standing.filter(device=OuterRef("pk"))),
-        has_key=Exists(DeviceKey.objects.filter(device=OuterRef("pk"), revoked_at=None)),
+        has_key=Exists(DeviceKey.objects.filter(device=OuterRef("pk"), revoked_at=None, grace_until=None)),
     )
     if asked.state == NEVER:
         boxes = boxes.filter(newest_end=None)
@@ -121,7 +121,8 @@ def _row(box: Device, now: dt.datetime) -> tuple[str, ...]:
 def _ago(instant: dt.datetime | None, now: dt.datetime) -> str:
     if instant is None:
         return _("never")
-    return _("%(time)s ago") % {"time": late(max(0, int((now - instant).total_seconds())) // 60)}
+    minutes = max(0, int((now - instant).total_seconds())) // 60
+    return (_("%(time)s ago") % {"time": late(minutes)}).replace(" ", NBSP)
 
 
 def _state(box: Device) -> str:

@@ -92,7 +92,7 @@ def test_the_list_says_how_far_readings_are_behind(area: MarketArea, client: Cli
     say(box(area, "late", newest_end=now - 3 * 3600 - 60, last_contact=timezone.now()))
     box(area, "new")
     page = client.get(URL).content.decode()
-    for words in ("3 h", "0 min ago", "1,234", "1.4.2", "never", "in order"):
+    for words in ("3 h", "0\u00a0min\u00a0ago", "1,234", "1.4.2", "never", "in order"):
         assert words in page, words
 
 

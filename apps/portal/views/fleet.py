@@ -56,6 +56,7 @@ def fleet(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         "shown": shown(page),
         "table": box_table(page.object_list),
         "answer": _answer(sum(counts.values())),
+        "may_enrol": bool(viewer.staff_of),
         "counts": [(kind.label, kind.value, count) for kind, count in counts.items()],
         "states": states,
         "areas": [(area.pk, area.name) for area in areas],
