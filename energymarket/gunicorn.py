@@ -12,7 +12,8 @@ bind = "127.0.0.1:8000"
 # Loaded once before forking, so that a wrong setting ends the start and not each worker in turn.
 preload_app = True
 worker_class = "gthread"
-threads = 4 + _environment.boxes_waiting  # boxes that wait leave four for everybody else
+# Boxes that wait and pages with live values leave four for everybody else.
+threads = 4 + _environment.boxes_waiting + _environment.live_streams
 timeout = 60  # seconds without a sign of life
 graceful_timeout = 10
 logconfig_dict = logging_config(level=_environment.log_level, as_json=not _environment.debug)
@@ -22,5 +23,8 @@ control_socket_disable = True  # it would stand in the home folder, one for all 
 def post_worker_init(worker: Any) -> None:
     # Not before the fork, which connections to a ledger do not outlive; and Django's settings are read only now.
     from apps.ledger.services.starting import look_at_ledgers_meanwhile
+    from apps.metering.live import LIVE
 
     look_at_ledgers_meanwhile()
+    # Streams end soon when the process is told to, and do not keep it.
+    LIVE.serves = lambda: worker.alive

@@ -85,6 +85,19 @@ SELECT decision_id, count(*) FROM (
 ) AS standing JOIN metering_batch ON metering_batch.id = batch WHERE decision_id IS NOT NULL GROUP BY decision_id
 """
 
+# Going back from the end of each month's index: whatever else is stored costs nothing.
+_NEWEST = """
+SELECT DISTINCT ON (point, register) last.*
+FROM unnest(%s::bigint[]) AS points (id), unnest(%s::bigint[]) AS registers (id),
+    generate_series(%s, %s) AS buckets (id),
+LATERAL (
+    SELECT point, register, slot, value, quality, batch FROM metering_reading
+    WHERE area = %s AND bucket = buckets.id AND point = points.id AND register = registers.id AND slot >= %s
+        AND slot < %s AND version >= 0
+    ORDER BY slot DESC, version DESC LIMIT 1
+) AS last ORDER BY point, register, slot DESC
+"""
+
 _OF_BATCHES = """
 SELECT batch, point, register, slot, value, quality FROM metering_reading
 WHERE area = %s AND bucket BETWEEN %s AND %s AND batch = ANY(%s) AND slot >= %s AND slot < %s
@@ -214,6 +227,14 @@ def latest(
         only[_KNOWN] = [area, known_at]
     query = _LATEST.format(only="".join(only))
     return [Stored(*row) for row in _rows(query, area, list(points), start, end, *chain(*only.values()))]
+
+
+def newest(area: int, points: Sequence[int], start: int, end: int, registers: Sequence[int]) -> list[Stored]:
+    """The reading that stands of the last slot in [start, end) that has one, by point and register."""
+    buckets = (bucket_of(start), bucket_of(end - 1))
+    with connection.cursor() as cursor:
+        cursor.execute(_NEWEST, [list(points), list(registers), *buckets, area, start, end])
+        return [Stored(*row) for row in cursor.fetchall()]
 
 
 class Count(NamedTuple):

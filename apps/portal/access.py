@@ -6,7 +6,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 
 from apps.accounts.permissions import Action, Viewer
@@ -14,7 +14,7 @@ from apps.accounts.permissions import Action, Viewer
 P = ParamSpec("P")
 M = TypeVar("M", bound=Model)
 
-View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
 def viewer_of(request: HttpRequest) -> Viewer:
@@ -26,12 +26,12 @@ def viewer_of(request: HttpRequest) -> Viewer:
     return viewer
 
 
-def for_viewer(view: Callable[Concatenate[HttpRequest, Viewer, P], HttpResponse]) -> View[P]:
+def for_viewer(view: Callable[Concatenate[HttpRequest, Viewer, P], HttpResponseBase]) -> View[P]:
     """A page for people who are signed in; the view gets the viewer after the request."""
 
     @login_required
     @wraps(view)
-    def page(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def page(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         return view(request, viewer_of(request), *args, **kwargs)
 
     return page

@@ -10,6 +10,7 @@ from apps.portal.views import (
     imports,
     invoices,
     ledger,
+    live,
     meters,
     offers,
     people,
@@ -38,6 +39,7 @@ register_converter(CommandId, "command_id")
 urlpatterns = [
     path("", start.start, name="start"),
     path("dues/", start.all_dues, name="dues"),
+    path("live/points", live.points, name="live"),
     path("metering-points/", points.points, name="points"),
     path("metering-points/<int:pk>/", points.point, name="point"),
     path("metering-points/<int:pk>/readings.csv", points.readings_csv, name="readings_csv"),

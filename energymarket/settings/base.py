@@ -234,6 +234,13 @@ ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
 # Each that waits takes one of the threads of `energymarket.gunicorn`, and no connection to the database.
 BOXES_WAITING = ENVIRONMENT.boxes_waiting
 
+# --- live values ------------------------------------------------------------------------------------------------------
+
+# Each stream takes one of the threads of `energymarket.gunicorn`, and no connection to the database. Browsers open six
+# connections to a site at most, and pages need some of them.
+LIVE_STREAMS = ENVIRONMENT.live_streams
+LIVE_STREAMS_OF_A_PERSON = 4
+
 # --- API --------------------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {

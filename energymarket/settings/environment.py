@@ -64,6 +64,9 @@ class Environment(BaseSettings):
     # So many boxes may hold a request of their channel open in each web process; the others ask again later.
     boxes_waiting: int = Field(default=12, ge=0, le=2000)
 
+    # So many pages may have live values sent to them by each web process; the others show what they opened with.
+    live_streams: int = Field(default=24, ge=0, le=2000)
+
     language: Literal["en", "de", "es"] = "en"
     email_verification: Literal["mandatory", "optional", "none"] = "mandatory"
     email_host: str | None = None  # without it, mail is printed to standard output

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from apps.accounts.custody import open_secret
 from apps.assets.models import MarketArea, MeteringPoint, Occupancy
-from apps.metering import readings
+from apps.metering import live, readings
 from apps.metering.choices import Grade
 from apps.metering.exceptions import BatchRefused, Violation
 from apps.metering.measuring import check_measured
@@ -289,4 +289,5 @@ def store_batch(
     points = MeteringPoint.objects.select_for_update(no_key=True).filter(pk__in={row.point for row in rows})
     list(points.order_by("pk").values_list("pk"))
     readings.write(area.pk, batch.pk, rows, backup)
+    live.publish(rows, backup)
     return batch

@@ -20,6 +20,7 @@ from apps.portal.days import chosen_day
 from apps.portal.energy import energy_table, own_energy
 from apps.portal.links import link, point_url
 from apps.portal.lists import page_of, shown
+from apps.portal.live import live_values
 from apps.portal.points import (
     anchored_batches,
     correction_table,
@@ -94,6 +95,7 @@ def point(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
         "is_own": found.party_id in viewer.own,
     }
     oldest, newest = _bounds(viewer, found)
+    context["live"] = live_values(viewer, [found])
     if newest is not None:
         days = chosen_day(request, newest, oldest)
         versions = day_versions(found, days.shown)

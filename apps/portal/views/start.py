@@ -21,6 +21,7 @@ from apps.portal.days import chosen_day
 from apps.portal.dues import balance_sentence, due_table
 from apps.portal.energy import energy_table, own_energy
 from apps.portal.lists import page_of, shown
+from apps.portal.live import live_values
 from apps.portal.selectors import first_days, last_settled_day, own_points
 from apps.portal.today import charts, flow_picture, sentence, today
 from apps.web.pictures import bill_bar, day_chart, day_table, flow_diagram, flow_table
@@ -68,6 +69,7 @@ def _dashboard(request: HttpRequest, viewer: Viewer, points: Sequence[MeteringPo
     items = dues(viewer)
     context: dict[str, Any] = {
         "area": area,
+        "live": live_values(viewer, here),
         "other_areas": others,
         "energy": energy_table(own_energy(viewer, points)),
         "dues": due_table(items[:DUES_SHOWN], viewer),

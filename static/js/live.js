@@ -1,0 +1,69 @@
+// Newest values appear without loading the page again, while it is looked at. Without this script: reload the page.
+"use strict";
+
+const PAUSE = 60_000;
+
+function show(values) {
+  for (const value of values) {
+    const place = document.querySelector(`[data-live-key="${value.key}"]`);
+    if (place === null || Number(place.dataset.liveSlot ?? 0) > value.slot) {
+      continue;
+    }
+    place.dataset.liveSlot = value.slot;
+    for (const part of ["energy", "when"]) {
+      const shown = place.querySelector(`[data-live-${part}]`);
+      // The same again would be read out again.
+      if (shown.textContent !== value[part]) {
+        shown.textContent = value[part];
+      }
+    }
+  }
+}
+
+function follow(section) {
+  const on = section.querySelector("[data-live-on]");
+  let since = section.dataset.liveSince;
+  let source = null;
+  let again = null;
+
+  function stop() {
+    clearTimeout(again);
+    source?.close();
+    source = null;
+    on.hidden = true;
+  }
+
+  function start() {
+    stop();
+    source = new EventSource(`${section.dataset.live}&since=${since}`);
+    source.onopen = () => {
+      on.hidden = false;
+    };
+    source.onmessage = (event) => {
+      since = event.lastEventId;
+      show(JSON.parse(event.data));
+    };
+    source.onerror = () => {
+      on.hidden = true;
+      // The browser connects again by itself, unless it was refused.
+      if (source.readyState === EventSource.CLOSED) {
+        again = setTimeout(start, PAUSE);
+      }
+    };
+  }
+
+  function look() {
+    if (document.visibilityState === "visible") {
+      start();
+    } else {
+      stop();
+    }
+  }
+
+  document.addEventListener("visibilitychange", look);
+  look();
+}
+
+for (const section of document.querySelectorAll("[data-live]")) {
+  follow(section);
+}
