@@ -12,7 +12,7 @@ bind = "127.0.0.1:8000"
 # Loaded once before forking, so that a wrong setting ends the start and not each worker in turn.
 preload_app = True
 worker_class = "gthread"
-threads = 16  # of which `BOXES_WAITING` may wait for boxes that hold a request open
+threads = 4 + _environment.boxes_waiting  # boxes that wait leave four for everybody else
 timeout = 60  # seconds without a sign of life
 graceful_timeout = 10
 logconfig_dict = logging_config(level=_environment.log_level, as_json=not _environment.debug)

@@ -1,4 +1,4 @@
-"""The command line: meter-agent key | keys | enroll | rotate | run | once | status | simulate."""
+"""The command line: meter-agent key | keys | enroll | discover | run | once | status | display | simulate."""
 
 import argparse
 import asyncio
@@ -15,39 +15,54 @@ from typing import Any
 import httpx
 
 from evidence.boxes import read_code
-from evidence.keys import Algorithm, PublicKey
+from evidence.keys import Algorithm, PublicKey, Signer
 from meter_agent import VERSION
+from meter_agent.box import Box
 from meter_agent.buses import read_buses
-from meter_agent.config import read_config
+from meter_agent.channel.orders import Ending, How
+from meter_agent.channel.store import StoreError
+from meter_agent.config import Config, read_config
 from meter_agent.configuration import ConfigurationError
+from meter_agent.control import Control, read_control
 from meter_agent.daemon import Agent
 from meter_agent.discover import discover_on
+from meter_agent.display import show
 from meter_agent.enrolment import Enroller, EnrolmentError
 from meter_agent.finding import found_meters
 from meter_agent.journal import open_journal
 from meter_agent.journal.errors import JournalError
 from meter_agent.journal.status import read_status
-from meter_agent.keys import KeyFault, KeyRefused, Keys, Place, open_key, open_keys, read_key_settings
+from meter_agent.keys import KeyFault, KeyRefused, Keys, Place, await_key, open_key, open_keys, read_key_settings
 from meter_agent.keys.__main__ import hold_keys
 from meter_agent.keys.settings import ALGORITHMS
 from meter_agent.link import TIMEOUT
 from meter_agent.meters import read_all_maps
-from meter_agent.rotation import NAME, RotationError, Rotator, key_in_time
-from meter_agent.slots import day_text
 from meter_agent.tables import ConfigError, base_url, read_toml
 
 log = logging.getLogger("meter_agent")
 
 DONE, NOT_DONE, UNUSABLE = 0, 1, 2
+UNUSABLE_FOR = (ConfigError, ConfigurationError, EnrolmentError, KeyFault, JournalError, StoreError)
+RESTART = 75  # whoever started it starts it again: the unit of systemd, or deploy/agent/launcher.py
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done; 1 something could not be read, sent or taken; 2 settings, key or journal cannot be used."""
+    """Exit status: 0 done; 1 something could not be read, sent or taken; 2 settings, key or journal cannot be used;
+
+    75 it wants to be started again.
+    """
     options = parser().parse_args(arguments)
     set_up_logging(options.verbose)
     try:
         return int(options.command(options))
-    except (ConfigError, ConfigurationError, EnrolmentError, RotationError, KeyFault, JournalError) as error:
+    except (
+        ConfigError,
+        ConfigurationError,
+        EnrolmentError,
+        KeyFault,
+        JournalError,
+        StoreError,
+    ) as error:
         print(f"meter-agent: {error}", file=sys.stderr)
         return UNUSABLE
 
@@ -60,10 +75,10 @@ def parser() -> argparse.ArgumentParser:
         ("key", key, "print the device's public key as JSON, making the key on the first call; or exchange it"),
         ("keys", keys, "hold the keys and sign for the agent, until SIGTERM or SIGINT"),
         ("enroll", enroll, "bring the box into a market with a one-time code; go on where it was stopped"),
-        ("rotate", rotate, "hand over to a new key, or finish what was begun"),
         ("run", run, "read at the end of every slot and send, until SIGTERM or SIGINT"),
         ("once", once, "read now, store, send"),
         ("status", status, "print what waits, what was last read and acknowledged, what was refused, as JSON"),
+        ("display", display, "show on a small display how the box is doing, one page after another"),
         ("simulate", simulate, "read a whole day from simulated meters, or serve them in real time"),
     ):
         sub = commands.add_parser(name, help=text, description=text)
@@ -78,6 +93,10 @@ def parser() -> argparse.ArgumentParser:
             exchange.add_argument("--next", action="store_true", help="make the next key and print it")
             exchange.add_argument("--promote", action="store_true", help="let the next key be the current one")
             exchange.add_argument("--forget", type=Place, choices=[Place.NEXT, Place.OLD], help="give up this key")
+        if command is display:
+            sub.add_argument("--columns", type=int, default=20, choices=range(8, 133), metavar="N", help="20")
+            sub.add_argument("--rows", type=int, default=4, choices=range(1, 51), metavar="N", help="4")
+            sub.add_argument("--once", action="store_true", help="print each page once")
     sub.add_argument("--profile", type=Path, required=True, help="the households to simulate (TOML)")
     which = sub.add_mutually_exclusive_group(required=True)
     which.add_argument("--day", type=date.fromisoformat, help="the local day to read, YYYY-MM-DD")
@@ -163,31 +182,34 @@ def enroll(options: argparse.Namespace) -> int:
     return DONE
 
 
-def rotate(options: argparse.Namespace) -> int:
-    config = read_config(options.config)
-
-    async def work() -> None:
-        async with httpx.AsyncClient(timeout=TIMEOUT, headers={"User-Agent": f"meter-agent {VERSION}"}) as client:
-            rotation = await Rotator(config, open_keys(config.key), client).run()
-        print(json.dumps({"key": rotation.key.hex(), "since": day_text(rotation.day)}))
-        log.warning("the new key speaks from %s on: restart the agent before", day_text(rotation.day))
-
-    asyncio.run(until_stopped(work()))
-    return DONE
-
-
 def run(options: argparse.Namespace) -> int:
+    while True:
+        config = read_config(options.config)
+        control = read_control(options.config)
+        device_key = await_key(config.key)
+        try:
+            asyncio.run(until_stopped(work_as_box(config, control, device_key)))
+        except Ending as ending:
+            log.warning("%s, as the utility asks", ending)
+            if ending.how is How.RELOAD:
+                continue
+            return RESTART
+        return DONE
+
+
+async def work_as_box(config: Config, control: Control, device_key: Signer) -> None:
+    with open_journal(config.journal, config.device, config.journal_bytes) as journal:
+        async with Box(config, control, journal, device_key) as box:
+            log.info("reading %d points every %d minutes", len(config.points), config.slot_seconds // 60)
+            await box.run()
+
+
+def display(options: argparse.Namespace) -> int:
     config = read_config(options.config)
-    device_key = open_key(config.key)
-    key_of = key_in_time(open_keys(config.key), config.journal.with_name(NAME))
-
-    async def work() -> None:
-        with open_journal(config.journal, config.device, config.journal_bytes) as journal:
-            async with Agent(config, journal, device_key, key_of=key_of) as agent:
-                log.info("reading %d points every %d minutes", len(config.points), config.slot_seconds // 60)
-                await agent.run()
-
-    asyncio.run(until_stopped(work()))
+    try:
+        show(config.journal, config.time_zone, options.columns, options.rows, once=options.once)
+    except KeyboardInterrupt:
+        log.info("stopped")
     return DONE
 
 

@@ -154,6 +154,24 @@ class Bus:
             raise MeterError(f"unit {unit} at {self.name} gave {len(answer.bits)} inputs instead of {count}")
         return list(answer.bits[:count])
 
+    async def read_coil(self, unit: int, address: int) -> bool:
+        """Raises `MeterError`."""
+        client = self._client
+        answer = await self._ask(unit, address, lambda: client.read_coils(address, count=1, device_id=unit))
+        if not answer.bits:
+            raise MeterError(f"unit {unit} at {self.name} gave no coil")
+        return answer.bits[0]
+
+    async def write_coil(self, unit: int, address: int, on: bool) -> None:
+        """Raises `MeterError`."""
+        client = self._client
+        await self._ask(unit, address, lambda: client.write_coil(address, on, device_id=unit))
+
+    async def write_registers(self, unit: int, address: int, values: list[int]) -> None:
+        """Holding registers of one unit. Raises `MeterError`."""
+        client = self._client
+        await self._ask(unit, address, lambda: client.write_registers(address, values, device_id=unit))
+
     async def _ask(self, unit: int, address: int, request: Request) -> ModbusPDU:
         try:
             await self._connect()

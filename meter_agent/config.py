@@ -11,6 +11,8 @@ poll_seconds = 5                  # pause before a meter that failed is asked ag
 send_minutes = 15                 # how often readings are sent; a multiple of slot_minutes
 bytes_per_day = 100000            # what may be sent and received, without it all that is needed
 
+trusted = [{ algorithm = 1, x = "<64 hex>", y = "<64 hex>" }]  # the utility's keys, until a configuration is stored
+
 [[points]]
 id = "<64 hex>"
 secret_file = "point.secret"      # K as 64 hex; or: secret = "<64 hex>"
@@ -26,9 +28,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from evidence.keys import PublicKey
 from evidence.readings import Register, Unit
 from meter_agent.buses import read_buses
-from meter_agent.configuration import ConfigurationError, configuration_path, read_stored, settings_of
+from meter_agent.configuration import ConfigurationError, configuration_path, read_stored, settings_of, trusted_keys
 from meter_agent.destinations import Destination, read_destinations
 from meter_agent.inputs import InputConfig, read_inputs
 from meter_agent.keys import KeyFileError, KeySettings, read_private_file, take_key
@@ -37,8 +40,10 @@ from meter_agent.registers import Quantity
 from meter_agent.tables import ConfigError, Table, bytes32, flag, integer, number, path_from, read_toml, text, zone
 from meter_agent.terms import Role, Terms, terms_of
 
+# Tables that meter_agent/control.py reads: what may be done to the box, no instruction changes.
+OF_THE_BOX = ("channel", "plants", "outputs", "update", "local_api")
 # What a signed configuration cannot say.
-LOCAL = frozenset({"key_file", "key", "journal", "buses", "gateways", "maps", "meters"})
+LOCAL = frozenset({"key", "key_file", "journal", "buses", "gateways", "maps", "meters", *OF_THE_BOX})
 DEFAULT_REGISTERS: tuple[Register, ...] = (Register.CONSUMPTION, Register.GENERATION)
 SLOT_MINUTES = (5, 6, 10, 12, 15, 20, 30, 60)
 
@@ -87,6 +92,7 @@ class Config:
     send_seconds: int = 60
     journal_bytes: int | None = None
     bytes_per_day: int | None = None
+    trusted: tuple[PublicKey, ...] = ()
 
     @property
     def secrets(self) -> dict[bytes, bytes]:
@@ -112,6 +118,14 @@ def registers(value: object) -> tuple[Register, ...]:
     return tuple(sorted({register(each) for each in value}))
 
 
+def public_keys(value: object) -> tuple[PublicKey, ...]:
+    """A list of { algorithm, x, y }. Raises `ValueError`."""
+    try:
+        return trusted_keys({"trusted": value})
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
 def _send_minutes(slot_seconds: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         minutes = integer(1, 1440)(value)
@@ -135,7 +149,10 @@ def read_config(path: Path, signed: Mapping[str, Any] | None = None) -> Config:
     table = read_toml(path)
     journal = table.take("journal", path_from(path.parent))
     table.take("meters", list, [])  # for those who enrol the box
-    table.lay_over(_stored(journal) if signed is None else signed, LOCAL)
+    settings = _stored(journal) if signed is None else signed
+    table.lay_over(settings, LOCAL)
+    if "trusted" in settings:
+        table.drop("trusted")
     slot_seconds = 60 * table.take("slot_minutes", slot_minutes, 15)
     lines = Lines(read_buses(table), read_gateways(table, path.parent), read_all_maps(table, path.parent))
     config = Config(
@@ -151,7 +168,9 @@ def read_config(path: Path, signed: Mapping[str, Any] | None = None) -> Config:
         send_seconds=table.take("send_minutes", _send_minutes(slot_seconds), slot_seconds // 60) * 60,
         journal_bytes=table.take("journal_mb", integer(2, 100_000), 64) << 20,
         bytes_per_day=table.take("bytes_per_day", integer(10_000, 10**12), 0) or None,
+        trusted=Table(settings, "").take("trusted", public_keys, ()) or table.take("trusted", public_keys, ()),
     )
+    table.drop(*OF_THE_BOX)
     table.finish()
     _check_unique(config.points)
     return config

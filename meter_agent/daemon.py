@@ -12,6 +12,7 @@ from typing import Self
 from evidence.keys import Signer
 from evidence.readings import Reading
 from meter_agent.clock import Watch, since_boot
+from meter_agent.condition import Condition
 from meter_agent.config import Config, PointConfig
 from meter_agent.destinations import Ledger, Market, Measures
 from meter_agent.energy import PUNCTUAL_SECONDS, PointState, read_slot
@@ -68,6 +69,9 @@ class Agent:
         self.journal = journal
         self.clock = clock
         self.sleep = sleep
+        # Held while a slot is read: whoever ends the agent on purpose waits for it.
+        self.reading = asyncio.Lock()
+        self.beat: Callable[[], None] = lambda: None
         self.reader = Reader(config.points)
         self.inputs = Inputs(config.inputs, self.reader.bus, _report, clock)
         self.allowance = Allowance(journal, config.bytes_per_day, clock)
@@ -92,6 +96,11 @@ class Agent:
             if isinstance(each, Ledger)
         ]
         self.senders: list[Uplink | Reporter] = [*self.uplinks, *self.reporters]
+        self.conditions = [
+            Condition(each, config, journal, key, self.client, self.allowance, self.faults, clock)
+            for each in config.destinations
+            if isinstance(each, Market)
+        ]
         self.steady = steady
         self._unstored: deque[Stored] = deque(maxlen=MOST_UNSTORED)
         self._full = Fault("the journal")
@@ -109,6 +118,10 @@ class Agent:
     def watch(self) -> Watch:
         """Over the clock by which the meters are read as time goes by."""
         return Watch(self.clock, self.steady, self.journal.last_read())
+
+    def faults(self) -> list[Fault]:
+        """All that can fail for long, whether it does or not."""
+        return [self._full, *self._faults.values(), *(uplink.fault for uplink in self.uplinks)]
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,6 +141,8 @@ class Agent:
                 tasks.create_task(self.ask_for_the_time())
                 for sender in self.senders:
                     tasks.create_task(sender.run())
+                for condition in self.conditions:
+                    tasks.create_task(condition.run())
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
 
@@ -136,8 +151,10 @@ class Agent:
         while True:
             # Short sleeps by the wall clock: after a suspended night the boundary is the one of now.
             boundary = slot_start(self.clock(), self.config.slot_seconds)
+            self.beat()
             if boundary != done and self.is_punctual(boundary) and not self.watch.is_doubtful():
-                await self.read_boundary(boundary)
+                async with self.reading:
+                    await self.read_boundary(boundary)
                 if boundary % self.config.send_seconds == 0:
                     self.wake()
                 done = boundary

@@ -2,21 +2,28 @@
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from evidence import boxes
 from evidence.canonical import encode_bytes
 from evidence.keys import Signer
-from evidence.measures import OF_REGISTER, VISIBLE, kilo
+from evidence.measures import DISABLED, OF_REGISTER, VISIBLE, kilo
 from evidence.readings import Quality, Reading, Register
 
 PATH = "/api/v1/measures"
 
 
-def measure_document(identifier: str, device_name: str, readings: Sequence[Reading], step: int) -> bytes:
+def measure_document(
+    identifier: str,
+    device_name: str,
+    readings: Sequence[Reading],
+    step: int,
+    disabled: Collection[Register] = (),
+) -> bytes:
     """The JSON of a document with the energies of slots of `step` seconds, in the order of `readings`.
 
-    All readings are of one metering point. Substitutes are left out: the form knows true values only.
+    All readings are of one metering point. Substitutes are left out: the form knows true values only. Readings of
+    `disabled` registers are marked so, for whoever does not want to count them.
     """
     measures = []
     for reading in readings:
@@ -30,7 +37,7 @@ def measure_document(identifier: str, device_name: str, readings: Sequence[Readi
                 "description": measure.description,
                 "unity": measure.unity,
                 "pos": measure.pos,
-                "visibility": VISIBLE,
+                "visibility": DISABLED if reading.register in disabled else VISIBLE,
                 "value": kilo(reading.value),
                 "date": f"{start:%Y-%m-%dT%H:%M:%SZ}",
                 "period": step,

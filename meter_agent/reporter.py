@@ -14,11 +14,10 @@ from meter_agent.destinations import Ledger
 from meter_agent.faults import Fault
 from meter_agent.journal import Journal, Report
 from meter_agent.journal.errors import JournalError
-from meter_agent.keys import KeyFault
 from meter_agent.link import Allowance, cost_of_exchange
 from meter_agent.senders import LedgerSender
 from meter_agent.slots import day_bounds, day_number, day_of, day_text, local_day
-from meter_agent.uplink import LONGEST_PAUSE, Unavailable, pause
+from meter_agent.uplink import LONGEST_PAUSE, Unavailable, pause, signing
 
 log = logging.getLogger(__name__)
 
@@ -103,10 +102,11 @@ class Reporter:
         Raises `Unavailable`.
         """
         try:
-            self.sign_reports()
-        except KeyFault as error:
+            with signing():
+                self.sign_reports()
+        except Unavailable as error:
             self._fault.failed(error)
-            raise Unavailable(str(error)) from None
+            raise
         is_settled = True
         for waiting in self.journal.waiting_reports(self.destination.name):
             await self._afford(len(waiting.envelope))

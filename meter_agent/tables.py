@@ -49,6 +49,11 @@ class Table:
             raise ConfigError(f"{self.key(key)}: must be given, as one or more [[{key}]]")
         return [Table(value, f"{self.key(key)}[{index}]") for index, value in enumerate(values)]
 
+    def drop(self, *keys: str) -> None:
+        """What somebody else reads."""
+        for key in keys:
+            self._values.pop(key, None)
+
     def table(self, key: str) -> "Table":
         return Table(self._values.pop(key), self.key(key))
 

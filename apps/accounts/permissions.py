@@ -37,9 +37,10 @@ class Action(StrEnum):
     VIEW_METERING_POINT = "view metering point"
     VIEW_READINGS = "view readings"
     MANAGE_METERING = "manage metering"
-    ENROL_BOX = "enrol a box"
     IMPORT_READINGS = "import readings"
     VIEW_IMPORTS = "view imports of readings"
+    ENROL_BOX = "enrol a box"
+    VIEW_FLEET = "view the fleet of boxes"
     VIEW_MARKET = "view market"
     SELL = "sell"
     BUY = "buy"
@@ -62,9 +63,10 @@ RULES: dict[Action, frozenset[Relation]] = {
     Action.VIEW_METERING_POINT: frozenset({_OWN, _STAFF, _AUDITOR}),
     Action.VIEW_READINGS: frozenset({_OWN, _STAFF, _AUDITOR}),
     Action.MANAGE_METERING: frozenset({_STAFF}),
-    Action.ENROL_BOX: frozenset({_STAFF, Relation.INSTALLER}),
     Action.IMPORT_READINGS: frozenset({_STAFF, Relation.CLIENT}),
     Action.VIEW_IMPORTS: frozenset({_STAFF, _AUDITOR, Relation.CLIENT}),
+    Action.ENROL_BOX: frozenset({_STAFF, Relation.INSTALLER}),
+    Action.VIEW_FLEET: frozenset({_STAFF, _AUDITOR}),
     Action.VIEW_MARKET: frozenset({_OWN, _NEIGHBOUR, _STAFF, _AUDITOR}),
     Action.SELL: frozenset({_OWN}),
     Action.BUY: frozenset({_NEIGHBOUR}),
@@ -220,13 +222,13 @@ class Viewer:
             wanted |= Q(**{f"{utility}__in": self.staff_of})
         if Relation.AUDITOR in relations:
             wanted |= Q(**{f"{utility}__in": self.auditor_of})
+        if Relation.CLIENT in relations:
+            wanted |= Q(**{f"{utility}__in": self.client_of})
         if Relation.INSTALLER in relations:
             theirs = Q() if people is None else Q(pk__in=[])
             for person in people or ():
                 theirs |= Q(**{person: self.user.pk})
             wanted |= theirs & Q(**{f"{utility}__in": self.installer_of})
-        if Relation.CLIENT in relations:
-            wanted |= Q(**{f"{utility}__in": self.client_of})
         return wanted
 
 

@@ -80,6 +80,11 @@ def count_days(area: MarketArea, start: dt.date, end: dt.date) -> dict[dt.date, 
     return known | {count.day: count for count in _store(area, stale)}
 
 
+def first_day(area: MarketArea) -> dt.date | None:
+    """The first local day of which there is a reading."""
+    return Batch.objects.filter(area=area).order_by("day").values_list("day", flat=True).first()
+
+
 def recount(area: MarketArea, day: dt.date) -> DayCount:
     """Count a past day whatever is known of it: people move in, and plants are added, without a reading."""
     (count,) = _store(area, [day])

@@ -56,7 +56,7 @@ def day_versions(point: MeteringPoint, day: dt.date, known_at: dt.datetime | Non
     with connection.cursor() as cursor:
         cursor.execute(_ALL.format(only=known), parameters + ([point.area_id, known_at] if known else []))
         rows = cursor.fetchall()
-    related = Batch.objects.select_related("anchor", "device", "importer", "decision__decided_by")
+    related = Batch.objects.select_related("anchor", "device", "importer", "decision__decided_by", "brought_by")
     batches = related.in_bulk({batch for *_, batch, _current in rows})
     return [
         Version(slot, register, version, value, quality, batches[batch], is_current)

@@ -46,11 +46,12 @@ def check_terms(virtual: VirtualPoint, terms: Iterable[Term]) -> None:
     Periods make no difference: a circle that no day closes today could be closed by a change of dates. The caller
     holds the lock of the area.
     """
-    stored = Term.objects.filter(of__area=virtual.area_id).exclude(virtual=None).exclude(of=virtual)
+    # Zero for one that is not stored yet.
+    own = virtual.pk or 0
+    stored = Term.objects.filter(of__area=virtual.area_id).exclude(virtual=None).exclude(of=own)
     graph: dict[int, set[int]] = defaultdict(set)
     for of, source in stored.values_list("of", "virtual"):
         graph[of].add(source)
-    own = virtual.pk or 0
     graph[own] = {term.virtual_id for term in terms if term.virtual_id}
     try:
         TopologicalSorter(graph).prepare()

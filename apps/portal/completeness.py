@@ -44,9 +44,17 @@ def day_url(area: MarketArea, day: dt.date) -> str:
     return reverse("portal:completeness_day", args=[area.pk, day.isoformat()])
 
 
-def calendar_of(area: MarketArea, month: dt.date, counts: Mapping[dt.date, DayCount]) -> CalendarMap:
+def calendar_of(
+    area: MarketArea, month: dt.date, counts: Mapping[dt.date, DayCount], first: dt.date | None
+) -> CalendarMap:
+    """`first` is the day of the area's first reading: what came before it is not missing."""
     title = _("Readings of %(area)s") % {"area": area}
-    return CalendarMap("month", title, month, tuple(_day(area, counts[day]) for day in sorted(counts)))
+    days = (_day(area, counts[day]) if first and day >= first else _before(area, day) for day in sorted(counts))
+    return CalendarMap("month", title, month, tuple(days))
+
+
+def _before(area: MarketArea, day: dt.date) -> CalendarDay:
+    return CalendarDay(day, Tint.UNKNOWN, "", _("before the first reading"), day_url(area, day))
 
 
 def _day(area: MarketArea, count: DayCount) -> CalendarDay:

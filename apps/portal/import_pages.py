@@ -102,9 +102,9 @@ def problem_table(delivery: ReadingImport) -> Table | None:
     problems = delivery.report["problems"]
     if not problems:
         return None
-    columns = (Column(_("Line"), numeric=True), Column(_("Where")), Column(_("What is wrong")), Column(_("Rule")))
+    columns = (Column(_("Line")), Column(_("Where")), Column(_("What is wrong")), Column(_("Rule")))
     rows = tuple((str(each["line"]), each["field"], each["message"], each["rule"]) for each in problems)
-    return Table(_("What is wrong"), columns, rows, long=len(rows) > 20)
+    return Table(_("Problems by line"), columns, rows, long=len(rows) > 20)
 
 
 def point_table(delivery: ReadingImport) -> Table | None:
@@ -117,7 +117,7 @@ def point_table(delivery: ReadingImport) -> Table | None:
         Column(_("What they are good for")),
     )
     rows = tuple((each["code"], str(each["new"]), str(Use(each["use"]).label)) for each in points)
-    return Table(_("What is in it"), columns, rows, long=len(rows) > 20)
+    return Table(_("Readings by metering point"), columns, rows, long=len(rows) > 20)
 
 
 def answer_of(delivery: ReadingImport) -> str:

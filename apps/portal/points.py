@@ -6,6 +6,7 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -18,7 +19,7 @@ from apps.metering.origin import source_of
 from apps.metering.versions import Version
 from apps.portal.links import link
 from apps.web.components import Column, Table
-from apps.web.formatting import NBSP, kwh_number, local_datetime, slot_range
+from apps.web.formatting import NBSP, decimal_text, kwh_number, local_datetime, slot_range
 from apps.web.pictures import LoadCurve
 from apps.web.pictures.day import LocalDay
 
@@ -127,9 +128,10 @@ def reading_table(versions: Sequence[Version], point: MeteringPoint) -> Table | 
     return Table(_("Every reading of the day"), columns, rows, long=True) if rows else None
 
 
-def quantity(version: Version) -> str:
-    """The value in the thousandfold of its register's unit, such as 0.25 kWh."""
-    return f"{kwh_number(version.value, fixed=True)}{NBSP}k{Register(version.register).unit.label}"
+def quantity(version: Version, decimals: int = 2) -> str:
+    """The value in the thousandfold of its register's unit, such as 0.25 kWh; exact with three decimals."""
+    number = decimal_text(Decimal(version.value).scaleb(-3), least=decimals, most=decimals)
+    return f"{number}{NBSP}k{Register(version.register).unit.label}"
 
 
 def anchored_batches(versions: Sequence[Version]) -> list[Batch]:

@@ -37,9 +37,10 @@ from evidence.readings import leaf
 PAGE = 500
 
 _SOURCE = an_object(
-    ("rule", "decided_by", "reason"),
+    ("file", "rule", "decided_by", "reason"),
     kind={"type": "string", "enum": ["device", "import", "substitute"]},
     name=TEXT,
+    file={**TEXT, "description": "the kind of file or document that it came in"},
     rule=TEXT,
     decided_by=TEXT,
     reason=TEXT,
@@ -297,11 +298,9 @@ def _conflict(message: str) -> ProblemError:
 def _reading(version: Version) -> dict[str, Any]:
     source = source_of(version.batch)
     about = {"kind": str(source.kind), "name": source.name}
-    about |= {
-        name: text
-        for name, text in (("rule", source.rule), ("decided_by", source.decided_by), ("reason", source.reason))
-        if text
-    }
+    for name in ("file", "rule", "decided_by", "reason"):
+        if text := getattr(source, name):
+            about[name] = text
     return {
         "slot": encode_int(version.slot),
         "register": encode_int(version.register),

@@ -61,6 +61,9 @@ class Environment(BaseSettings):
         dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], LedgerKind], NoDecode, BeforeValidator(_by_name)
     ] = Field(default_factory=dict)
 
+    # So many boxes may hold a request of their channel open in each web process; the others ask again later.
+    boxes_waiting: int = Field(default=12, ge=0, le=2000)
+
     language: Literal["en", "de", "es"] = "en"
     email_verification: Literal["mandatory", "optional", "none"] = "mandatory"
     email_host: str | None = None  # without it, mail is printed to standard output
@@ -68,6 +71,8 @@ class Environment(BaseSettings):
     email_user: str = ""
     email_password: SecretStr = SecretStr("")
     email_from: str = "energymarket@localhost"
+    site_url: str = ""  # such as https://market.example: where links in mail lead; without it mail has none
+    webhooks_to_private_addresses: bool = False  # also plain HTTP on this machine; for tests and closed networks
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     sample_data: Path | None = None

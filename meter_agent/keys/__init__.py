@@ -1,7 +1,9 @@
 """The key of the box: in a file, in a TPM, or held by another process."""
 
+import logging
+
 from evidence.keys import Signer
-from meter_agent.keys.base import HeldKey, Keys, Place
+from meter_agent.keys.base import AwaitedKey, HeldKey, Keys, Place
 from meter_agent.keys.errors import KeyFault, KeyFileError, KeyRefused, KeyUnavailable
 from meter_agent.keys.files import read_private_file
 from meter_agent.keys.remote import RemoteKeys
@@ -9,7 +11,10 @@ from meter_agent.keys.ring import KeyRing
 from meter_agent.keys.settings import FileKey, KeySettings, ProcessKey, read_key_settings, take_key
 from meter_agent.keys.software import Software
 
+log = logging.getLogger(__name__)
+
 __all__ = [
+    "FileKey",
     "KeyFault",
     "KeyFileError",
     "KeyRefused",
@@ -17,6 +22,7 @@ __all__ = [
     "KeyUnavailable",
     "Keys",
     "Place",
+    "await_key",
     "open_key",
     "open_keys",
     "read_key_settings",
@@ -48,3 +54,15 @@ def open_key(settings: KeySettings, place: Place = Place.CURRENT) -> Signer:
             f"there is no {place} key: `meter-agent key --config ...` makes the first and prints its public part"
         )
     return HeldKey(keys, held.keys[place])
+
+
+def await_key(settings: KeySettings) -> Signer:
+    """The key that signs now. One of a process that does not answer is opened when it is first used.
+
+    Raises `KeyFault`.
+    """
+    try:
+        return open_key(settings)
+    except KeyUnavailable as error:
+        log.error("what is read waits to be signed: %s", error)
+        return AwaitedKey(lambda: open_key(settings))

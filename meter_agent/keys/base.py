@@ -1,6 +1,6 @@
 """What the keys of a box can be asked for, wherever they are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -79,6 +79,28 @@ class Origin(Protocol):
 
     def load(self, content: bytes) -> Signer:
         """Raises ValueError with what the content is not."""
+
+
+class AwaitedKey:
+    """A key that `open_key` cannot open yet. Once it can, it is that one."""
+
+    def __init__(self, open_key: Callable[[], Signer]) -> None:
+        self._open = open_key
+        self._key: Signer | None = None
+
+    def _opened(self) -> Signer:
+        if self._key is None:
+            self._key = self._open()
+        return self._key
+
+    @property
+    def public_key(self) -> PublicKey:
+        """Raises `KeyFault`."""
+        return self._opened().public_key
+
+    def sign(self, digest: bytes) -> bytes:
+        """Raises `KeyFault`."""
+        return self._opened().sign(digest)
 
 
 @dataclass(frozen=True, slots=True)

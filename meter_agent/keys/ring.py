@@ -40,18 +40,23 @@ class KeyRing:
 
     def _read(self, place: Place) -> Signer | None:
         path = self.file(place)
+        if not self._is_there(place):
+            return None
         try:
-            if not path.parent.exists():
-                return None
-            check_folder(path.parent)
-            if not path.exists():
-                return None
             signer = self.origin.load(read_private_file(path))
-        except OSError as error:
-            raise KeyFileError(f"{path} cannot be read: {error.strerror}") from None
         except ValueError as error:
             raise KeyFileError(f"{path} {error}") from None
         return self._loaded.setdefault(signer.public_key.id, signer)
+
+    def _is_there(self, place: Place) -> bool:
+        path = self.file(place)
+        try:
+            if not path.parent.exists():
+                return False
+            check_folder(path.parent)
+            return path.exists()
+        except OSError as error:
+            raise KeyFileError(f"{path} cannot be read: {error.strerror}") from None
 
     def _signer(self, key: bytes) -> Signer:
         if key not in self._loaded:
@@ -66,19 +71,19 @@ class KeyRing:
         return self._signer(key).sign(digest)
 
     def make(self) -> PublicKey:
-        others = [file for place in Place if (file := self.file(place)) != self.path and file.exists()]
-        if others and not self.path.exists():
-            raise KeyFileError(f"{self.path} is missing, though {others[0]} is there: the box had a key before")
+        there = [place for place in Place if self._is_there(place)]
+        if there and Place.CURRENT not in there:
+            raise KeyFileError(f"{self.path} is missing, though the {there[0]} key is there: the box had one before")
         return self._make(Place.CURRENT)
 
     def make_next(self) -> PublicKey:
-        if not self.path.exists():
+        if not self._is_there(Place.CURRENT):
             raise KeyRefused(f"{self.path} does not exist: there is no key to follow")
         return self._make(Place.NEXT)
 
     def _make(self, place: Place) -> PublicKey:
         path = self.file(place)
-        if not path.exists():
+        if not self._is_there(place):
             make_private_file(path, self.origin.make())
         signer = self._read(place)
         if signer is None:

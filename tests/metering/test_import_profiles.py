@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 
 from apps.accounts.choices import KeyCustody
 from apps.metering import readings
-from apps.metering.choices import Grade
-from apps.metering.models import Batch
+from apps.metering.choices import Grade, SourceKey, Use
+from apps.metering.models import Batch, PointSource, ReadingImport
 from apps.metering.services.imports import store_substitutes
 from evidence.readings import Register
 from market_math.slots import day_slots
@@ -176,6 +176,22 @@ def test_what_is_asked_for_must_make_sense(market: Market, house: Path, tmp_path
 def test_an_area_is_found_by_its_id(market: Market, house: Path) -> None:
     run(f"{house}=bob-1:consumption", area=str(market.area.pk))
     assert stored(market, "bob") == [100] * 100
+
+
+def test_a_point_that_takes_no_profiles_or_only_to_inform(market: Market, house: Path) -> None:
+    told = PointSource.objects.create(point=market.points["bob"], source=SourceKey.PROFILE, use=Use.REFUSED)
+    assert "[source_refused]" in refused(f"{house}=bob-1:consumption")
+    PointSource.objects.filter(pk=told.pk).update(use=Use.INFORMATIVE)
+    assert "Stored 100 readings" in run(f"{house}=bob-1:consumption")
+    assert "100 were there already" in run(f"{house}=bob-1:consumption")
+    assert stored(market, "bob") == []
+
+
+def test_the_history_names_what_was_imported(market: Market, house: Path) -> None:
+    run(f"{house}=bob-1:consumption")
+    delivery = ReadingImport.objects.get()
+    assert (delivery.source, delivery.name, delivery.stored) == (SourceKey.PROFILE, "house.csv", 100)
+    assert {batch.brought_by for batch in Batch.objects.all()} == {delivery}
 
 
 def test_a_utility_that_keeps_its_own_key_cannot_import_here(market: Market, house: Path) -> None:

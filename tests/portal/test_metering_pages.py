@@ -64,9 +64,11 @@ def test_a_clerk_decides_with_a_reason(world: World) -> None:
 
 def test_the_calendar_says_how_each_day_went(world: World) -> None:
     said = page(world, "auditor", "completeness", month=f"{FIRST:%Y-%m}")
-    assert "27 days of this month lack readings." in said
+    assert "27 days of this month lack readings." in said and "before the first reading" not in said
     assert said.count("tint-full") == 2 * 3 and said.count("tint-most") == 2 * 27
     assert reverse("portal:completeness_day", args=[world.market.area.pk, FIRST]) in said
+    said = page(world, "clerk", "completeness", month="2026-05")
+    assert "No past day of this month lacks a reading." in said and "tint-most" not in said
     said = page(world, "clerk", "completeness_day", world.market.area.pk, FIRST)
     assert "complete" in said and "Substitute now" not in said
     assert "Substitute now" in page(world, "clerk", "completeness_day", world.market.area.pk, EMPTY)
@@ -118,7 +120,7 @@ def test_a_clerk_records_an_exchange(world: World) -> None:
     said = client.post(url, {**form, "at": "yesterday"}).content.decode()
     assert "Write a day and a time." in said
     said = client.post(url, form, follow=True).content.decode()
-    assert "The exchange is recorded." in said and "81,234.57" in said
+    assert "The exchange is recorded." in said and "81,234.567" in said
     old, new = Measurement.objects.filter(point=world.alice_point).order_by("since")
     at = start_of(world, dt.date(2026, 6, 2)) + 12 * 3600
     assert (old.until, old.serial, old.counters_out) == (at, "OLD", {"1": 81_234_567})
@@ -133,7 +135,7 @@ def test_a_reading_is_told_in_words_with_its_seal(world: World) -> None:
     query: dict[str, Any] = {"slot": start_of(world), "register": int(Register.CONSUMPTION)}
     for person in ("alice", "clerk", "auditor"):
         said = page(world, person, "reading", world.alice_point.pk, **query)
-        assert "consumption: 0.50" in said and "imported and signed by Utility" in said
+        assert "Consumption: 0.500" in said and "imported and signed by Utility" in said
         assert "on the ledger" in said and "Download the evidence" in said
     url = reverse("portal:reading", args=[world.alice_point.pk])
     for person in ("bob", "outsider"):
@@ -155,5 +157,8 @@ def test_a_virtual_point_shows_what_it_is_computed_from(world: World) -> None:
     # 24 hours of 500 Wh, less 8 hours of 2,000 Wh.
     assert "4.00 kWh" in said
     assert "24/24" in said and "signed by the operator who imported it" in said
+    assert "- alice-1" in said and "Over the day" not in said, "a balance below zero is no curve"
+    world.virtual.terms.filter(sign=-1).delete()
+    assert "Over the day" in page(world, "alice", "virtual_point", world.virtual.pk, day=FIRST)
     assert "V-1" in page(world, "alice", "virtual_points")
     assert "V-1" not in page(world, "bob", "virtual_points")

@@ -12,7 +12,8 @@ from apps.assets.services import reading_secret
 from apps.ledger.ledgers import DEFAULT
 from apps.ledger.services.founding import trust_anchors
 from apps.ledger.services.sweep import drain
-from apps.metering.models import Batch, DeviceKey
+from apps.metering.choices import SourceKey
+from apps.metering.models import Batch, DeviceKey, ReadingImport
 from apps.metering.services.anchors import anchor_batches
 from apps.metering.services.batches import accept_batch
 from apps.metering.services.devices import register_device
@@ -97,6 +98,18 @@ def test_a_day_with_its_sources(world: World) -> None:
         "grade": "2",
         "source": {"kind": "import", "name": "Utility"},
     }
+
+
+def test_what_came_in_a_file_names_the_kind_of_file(world: World) -> None:
+    brought = ReadingImport.objects.create(
+        area=world.market.area, source=SourceKey.MSCONS, name="a.txt", sha256=b"\x01" * 32, size=1
+    )
+    Batch.objects.filter(day=FIRST).update(brought_by=brought)
+    body = asked(world, "alice", "readings", day=str(FIRST)).json()
+    assert body["readings"][0]["source"] == {"kind": "import", "name": "Utility", "file": "MSCONS"}
+    query = {"slot": str(slot_of(world)), "register": "1"}
+    page = world.client("alice").get(f"/metering-points/{world.alice_point.pk}/reading/", query).content.decode()
+    assert "imported and signed by Utility (MSCONS)" in page
 
 
 def test_long_days_come_in_pages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,20 @@ def test_a_clerk_adds_a_term_and_no_circle() -> None:
 
 
 @pytest.mark.django_db
+def test_a_clerk_adds_a_virtual_point_with_its_terms() -> None:
+    area = AreaFactory.make()
+    clerk, meter = clerk_of(area), PointFactory.make(area=area)
+    url = reverse("admin:metering_virtualpoint_add")
+    new = VirtualPoint(area=area, code="N")
+    for wrong in ("", "0"):
+        response = signed_in(clerk).post(url, form(new, point=meter.pk) | {"area": wrong})
+        assert response.status_code == 200 and not VirtualPoint.objects.exists()
+    response = signed_in(clerk).post(url, form(new, point=meter.pk) | {"area": str(area.pk)})
+    assert response.status_code == 302
+    assert Term.objects.get().of == VirtualPoint.objects.get(code="N")
+
+
+@pytest.mark.django_db
 def test_nobody_reaches_into_another_utility() -> None:
     area, elsewhere = AreaFactory.make(), AreaFactory.make()
     clerk, foreign = clerk_of(area), PointFactory.make(area=elsewhere)

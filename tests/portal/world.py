@@ -14,7 +14,8 @@ from apps.billing.models import DocumentKind, Invoice
 from apps.billing.services.invoices import bill_area
 from apps.ledger.ledgers import DEFAULT
 from apps.ledger.services.sweep import drain
-from apps.metering.models import EnrolmentCode, Measurement, Term, VirtualPoint
+from apps.metering.choices import AlarmKind
+from apps.metering.models import Alarm, EnrolmentCode, Measurement, Term, VirtualPoint
 from apps.metering.services.devices import register_device
 from apps.metering.services.enrolment import make_code
 from apps.offers import services as offers
@@ -44,6 +45,7 @@ class World:
     invoice: Invoice  # bob's
     asked: Membership  # whether a friend may act for alice's household
     enrolment: EnrolmentCode  # of a new box, made by the clerk; nobody has used it
+    alarm: Alarm  # of alice's box
     elsewhere: MeteringPoint  # the outsider's
     elsewhere_plant: Plant
     measurement: Measurement  # of alice's point, by her box
@@ -92,14 +94,15 @@ def make_world() -> World:
         declaration=declaration, energy_wh=1_000, price_micro=PRICE, open_until=timezone.now() + dt.timedelta(days=1)
     )
     invoice = Invoice.objects.get(kind=DocumentKind.INVOICE, party=market.party("bob"))
-    enrolment = make_code(area=market.area, name="new box", by=users["clerk"])
     key, points = SoftwareKey.generate().public_key, [market.points["alice"]]
     box = register_device(area=market.area, owner=market.party("alice"), name="Box", key=key, points=points)
     drain(DEFAULT)
     measurement = Measurement.objects.get(device=box)
     virtual = _balance(market)
+    enrolment = make_code(area=market.area, name="new box", by=users["clerk"])
+    alarm = Alarm.objects.create(device=box, kind=AlarmKind.SILENCE, values={"minutes": 120}, opened_at=timezone.now())
     return World(
-        market, users, offer, draft, purchase, invoice, asked, enrolment, elsewhere, plant, measurement, virtual
+        market, users, offer, draft, purchase, invoice, asked, enrolment, alarm, elsewhere, plant, measurement, virtual
     )
 
 

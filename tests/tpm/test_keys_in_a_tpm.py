@@ -235,6 +235,28 @@ def test_the_file_is_of_no_use_to_another_tpm(keys: Keys, key_folder: Path, othe
         stolen.sign(key.id, DIGEST)
 
 
+def test_a_damaged_file_is_named(keys: Keys, key_folder: Path, tpm: Emulator) -> None:
+    made = keys.make()
+    path = key_folder / "device.tpm"
+    content = path.read_bytes()
+    for position in range(0, len(content), 9):
+        for damaged in (
+            content[:position],
+            content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :],
+        ):
+            path.write_bytes(damaged)
+            held = keys.held()
+            if Place.CURRENT in held.faults:
+                assert "does not hold a P-256 key of a TPM" in held.faults[Place.CURRENT]
+    # Where the damage shows only in the TPM, that says it.
+    wrapped = bytearray(content)
+    wrapped[-40] = ord("A") if wrapped[-40] != ord("A") else ord("B")
+    path.write_bytes(wrapped)
+    with pytest.raises(KeyFileError, match="of no use in the TPM"):
+        open_keys(TpmKey(path, tpm.tcti)).sign(made.id, DIGEST)
+    assert made.verifies(DIGEST, keys.sign(made.id, DIGEST)), "it was loaded before the damage"
+
+
 def test_a_tpm_that_is_away_is_waited_for(tmp_path: Path, maker: Authority) -> None:
     with running_tpm(tmp_path / "state", maker, "EK-ECC256") as emulator:
         keys = open_keys(TpmKey(tmp_path / "key" / "device.tpm", emulator.tcti))

@@ -9,7 +9,7 @@ import apps.ledger.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0006_api_clients"),
+        ("accounts", "0007_installers"),
         ("assets", "0005_software_keys"),
         ("metering", "0007_deliveries"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),

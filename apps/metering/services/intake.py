@@ -179,12 +179,11 @@ def _check_point(
     problems: _Problems,
 ) -> Part | None:
     """None where nothing of the metering point is taken."""
-    told = PointSource.objects.filter(point=point, source=source).first()
-    use = Use(told.use) if told else Use.BILLING
+    told = _told(point, source)
+    use = _use(told)
     first = min(content.samples[key][0].line for key in keys.values())
     if use == Use.REFUSED:
-        message = _("%(point)s takes no readings of this source.") % {"point": point.code}
-        problems.add(first, Refused("point", "source_refused", message))
+        problems.add(first, source_refused(point, "point"))
         return None
     has_plant = hasattr(point, "plant")
     placed = _PLACED[Placement(told.placement) if told else Placement.SITE]
@@ -207,6 +206,24 @@ def _check_point(
             problems.add(line, refused)
         registers.append(compared)
     return Part(point, use, tuple(registers))
+
+
+def use_of(point: MeteringPoint, source: SourceKey) -> Use:
+    """What readings of a source are good for at a metering point. They count where nobody said otherwise."""
+    return _use(_told(point, source))
+
+
+def _told(point: MeteringPoint, source: SourceKey) -> PointSource | None:
+    return PointSource.objects.filter(point=point, source=source).first()
+
+
+def _use(told: PointSource | None) -> Use:
+    return Use(told.use) if told else Use.BILLING
+
+
+def source_refused(point: MeteringPoint, field: str) -> Refused:
+    message = _("%(point)s takes no readings of this source.") % {"point": point.code}
+    return Refused(field, "source_refused", message)
 
 
 def compare(

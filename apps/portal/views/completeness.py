@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.accounts.models import PartyKey, User
 from apps.accounts.permissions import Action, Viewer
 from apps.assets.models import MarketArea
-from apps.metering.completeness import count_days, decisions_of, gate_of, point_counts, recount
+from apps.metering.completeness import count_days, decisions_of, first_day, gate_of, point_counts, recount
 from apps.metering.services.substitutes import substitute_missing
 from apps.portal.access import for_viewer, visible_or_404
 from apps.portal.completeness import (
@@ -49,7 +49,8 @@ def completeness(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         raise Http404("no such area")
     month = _month(request, area)
     counts = count_days(area, month, next_month(month))
-    shown_map = calendar_of(area, month, counts)
+    first = first_day(area)
+    shown_map = calendar_of(area, month, counts, first)
     context = {
         "area": area,
         "others": [one for one in areas.values() if one != area],
@@ -57,7 +58,7 @@ def completeness(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         "picture": calendar_map(shown_map) if counts else None,
         "table": calendar_table(shown_map),
         "title": shown_map.title,
-        "incomplete": sum(1 for count in counts.values() if count.missing),
+        "incomplete": sum(1 for count in counts.values() if count.missing and first and count.day >= first),
     }
     return render(request, "portal/completeness.html", context)
 
