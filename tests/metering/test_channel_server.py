@@ -1,9 +1,5 @@
 """The web server as it is shipped: boxes that wait keep nobody else from being answered."""
 
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +16,8 @@ from evidence.boxes import InstructionKind
 from evidence.keys import SoftwareKey
 from tests.metering.channel import URL, Box, make_channel
 from tests.metering.head_end import HeadEnd
+from tests.web_server import web_server
 
-ROOT = Path(__file__).parents[2]
 MORE = 3
 
 
@@ -32,35 +28,8 @@ def head_end(transactional_db: None) -> HeadEnd:
 
 @pytest.fixture
 def server(head_end: HeadEnd, tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    about = connection.get_connection_params()
-    url = f"postgresql://{about['user']}:{about.get('password', '')}@/{about['dbname']}?host={about['host']}"
-    environment = os.environ | {
-        "DATABASE_URL": url + (f"&port={about['port']}" if about.get("port") else ""),
-        "ENERGYMARKET_HTTPS": "false",
-        "ENERGYMARKET_DATA_DIR": str(tmp_path),
-        "ENERGYMARKET_ALLOWED_HOSTS": "127.0.0.1",
-        "DJANGO_SETTINGS_MODULE": "energymarket.settings.base",
-    }
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:energymarket.gunicorn", "--bind", f"127.0.0.1:{port}"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            try:
-                httpx.get(f"{address}/healthz")
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
+    with web_server(tmp_path) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def make_box(head_end: HeadEnd, number: int) -> Box:

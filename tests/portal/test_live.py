@@ -1,156 +1,212 @@
-"""GET /live/points: what a browser is told while a page is open, and who is told nothing."""
+"""GET /live/points: who is told what, what was missed, and what happens without Redis."""
 
-import json
+import datetime as dt
 import os
-import socket
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+import structlog
 from django.conf import settings
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from apps.accounts.choices import MemberRole
-from apps.accounts.models import User
-from apps.assets.models import MeteringPoint
-from apps.web.formatting import NBSP
+from apps.accounts.models import Party, User
+from apps.accounts.services.parties import _new_key
+from apps.assets.models import Occupancy
+from apps.metering import live, readings
+from apps.metering.live import LIVE, WINDOW
+from apps.metering.readings import Row
+from apps.metering.services.imports import import_series
+from apps.portal.views import live as views
+from energymarket.pytest_servers import LocalServers
+from energymarket.supervisor.redis_server import launch_redis
+from evidence.readings import Register
 from tests.conftest import signed_in
-from tests.factories import MembershipFactory, PointFactory, UserFactory
-from tests.metering.head_end import STEP, HeadEnd, make_head_end, post
+from tests.metering.head_end import STEP
+from tests.portal.streams import Events, Watchers, make_watchers, path_of, send, slot_ago
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def head_end(transactional_db: None) -> HeadEnd:
-    return make_head_end(points=2)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@dataclass
-class People:
-    """Alice, whose points they are; a clerk of their utility; a stranger with a point of another one."""
-
-    alice: User
-    clerk: User
-    stranger: User
-    elsewhere: MeteringPoint
+_responses: list[Any] = []
 
 
 @pytest.fixture
-def people(head_end: HeadEnd) -> People:
-    alice, clerk, stranger = (UserFactory.make(email=f"{name}@example.org") for name in ("alice", "clerk", "stranger"))
-    elsewhere = PointFactory.make(code="elsewhere")
-    MembershipFactory.make(user=alice, party=head_end.device.owner)
-    MembershipFactory.make(user=clerk, party=head_end.area.utility, role=MemberRole.STAFF)
-    MembershipFactory.make(user=stranger, party=elsewhere.party)
-    return People(alice, clerk, stranger, elsewhere)
+def watchers() -> Iterator[Watchers]:
+    yield make_watchers()
+    while _responses:
+        leave(_responses.pop())
+    LIVE.close()
 
 
-@pytest.fixture
-def server(head_end: HeadEnd, tmp_path: Path) -> Iterator[str]:
-    """The web server as it is shipped, on the database of the tests."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    about = connection.get_connection_params()
-    url = f"postgresql://{about['user']}:{about.get('password', '')}@/{about['dbname']}?host={about['host']}"
-    environment = os.environ | {
-        "DATABASE_URL": url + (f"&port={about['port']}" if about.get("port") else ""),
-        "ENERGYMARKET_SECRET_KEY": settings.SECRET_KEY,
-        "ENERGYMARKET_DEBUG": "true",  # static files from where they were written
-        "ENERGYMARKET_DATA_DIR": str(tmp_path),
-        "ENERGYMARKET_ALLOWED_HOSTS": "127.0.0.1",
-        "DJANGO_SETTINGS_MODULE": "energymarket.settings.base",
-    }
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:energymarket.gunicorn", "--bind", f"127.0.0.1:{port}"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        until(lambda: process.poll() is None and _answers(address), 60)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(30)
+def opened(user: User, path: str, **headers: str) -> Any:
+    """A response; a stream is closed after the test."""
+    response = signed_in(user).get(path, headers=headers)
+    if response.streaming:
+        _responses.append(response)
+    return response
 
 
-def _answers(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/healthz").status_code == 200
-    except httpx.TransportError:
-        return False
+def leave(response: Any) -> None:
+    """As the web server does when the browser is gone."""
+    response._iterator.close()
+    response.close()
 
 
-def until(holds: Any, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def lines(response: Any) -> Iterator[str]:
+    for part in response.streaming_content:
+        yield from part.decode().splitlines()
 
 
-def browser_of(user: User, timeout: float = 30) -> httpx.Client:
-    """With the session of a person who is signed in."""
-    cookies = {name: morsel.value for name, morsel in signed_in(user).cookies.items()}
-    return httpx.Client(cookies=cookies, timeout=timeout)
+def keys(event: tuple[int, list[dict[str, Any]]]) -> list[tuple[str, str]]:
+    return [(value["key"], value["energy"].replace("\xa0", " ")) for value in event[1]]
 
 
-def send(head_end: HeadEnd, sequence: int, slots_ago: int, value: int, points: int = 1) -> int:
-    """Post a signed batch of one slot; gives its start. The slot lies so many slots before the one that runs."""
-    slot = int(time.time()) // STEP * STEP - slots_ago * STEP
-    answer = post(head_end.body(head_end.readings([slot], value, points), sequence))
-    assert answer.status_code in {200, 201}, answer.content
-    return slot
+def test_strangers_and_guests_get_nothing(watchers: Watchers, client: Any) -> None:
+    path = path_of(*watchers.points)
+    answer = client.get(path)
+    assert (answer.status_code, answer["Location"].split("?")[0]) == (302, "/accounts/login/")
+    assert opened(watchers.stranger, path).status_code == 404
+    assert opened(watchers.alice, path_of(watchers.elsewhere)).status_code == 404
+    for wrong in ("?point=x", "?point=-1", "?point=99999999999999999999", "?point="):
+        assert opened(watchers.alice, f"/live/points{wrong}").status_code == 404
+    assert not LIVE._watches
+    assert signed_in(watchers.alice).post(path).status_code == 405
 
 
-class Events:
-    """What comes of one stream."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        assert response.status_code == 200
-        assert response.headers["Content-Type"] == "text/event-stream"
-        self._lines = response.iter_lines()
-
-    def next(self) -> tuple[int, list[dict[str, Any]]]:
-        """Id and values of the next event with data; comments are passed over."""
-        number = None
-        for line in self._lines:
-            field, _, value = line.partition(": ")
-            if field == "id":
-                number = int(value)
-            elif field == "data":
-                assert number is not None
-                return number, json.loads(value)
-        raise AssertionError("the stream ended")
-
-
-def url_of(server: str, *points: MeteringPoint, since: int | None = None) -> str:
-    named = "&".join(f"point={point.pk}" for point in points)
-    return f"{server}/live/points?{named}" + (f"&since={since}" if since is not None else "")
+def test_what_was_missed_is_read_once(watchers: Watchers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.portal.live.OVERLAP", 0)
+    first, second = watchers.points
+    send(watchers.head_end, 1, slot_ago(3), 100, points=2)
+    time.sleep(0.05)
+    before = int(time.time() * 1000)
+    time.sleep(0.05)
+    send(watchers.head_end, 2, slot_ago(2), 200)
+    # From the page's own time, and from the last event instead where there was one.
+    both = [(f"{first.pk}-1", "0.2 kWh"), (f"{second.pk}-1", "0.1 kWh")]
+    response = opened(watchers.alice, path_of(first, second, since=1))
+    at, values = event = Events(lines(response)).next()
+    assert keys(event) == both
+    assert before < at <= time.time() * 1000
+    assert [value["slot"] for value in values] == [slot_ago(2), slot_ago(3)]
+    later = opened(watchers.alice, path_of(first, second, since=1), **{"Last-Event-ID": str(before)})
+    assert keys(Events(lines(later)).next()) == both[:1]
+    nothing = Events(lines(opened(watchers.alice, path_of(first, second), **{"Last-Event-ID": str(at)})))
+    unknown = Events(lines(opened(watchers.alice, path_of(first, second), **{"Last-Event-ID": "x"})))
+    send(watchers.head_end, 3, slot_ago(1), 300)
+    assert keys(nothing.next()) == keys(unknown.next()) == [(f"{first.pk}-1", "0.3 kWh")]
 
 
-def test_a_batch_is_told_within_seconds_to_its_customer_and_their_utility_and_to_nobody_else(
-    head_end: HeadEnd, people: People, server: str
+def test_what_is_no_news_is_not_told(watchers: Watchers) -> None:
+    """What only informs, what is old, other registers."""
+    (first, second), area = watchers.points, watchers.head_end.area
+    utility = Party.objects.get(pk=area.utility_id)
+    _new_key(utility)
+    stream = Events(lines(opened(watchers.alice, path_of(first, second))))
+    old = slot_ago(0) - WINDOW - 10 * STEP
+    import_series(area, utility, {first: {Register.CONSUMPTION: {slot_ago(1): 10}}}, informs=True)
+    import_series(area, utility, {second: {Register.CONSUMPTION: {old: 20}}})
+    import_series(area, utility, {first: {Register.GRID_IMPORT: {slot_ago(2): 30}}})
+    import_series(area, utility, {first: {Register.CONSUMPTION: {slot_ago(2): 40}}})
+    assert keys(stream.next()) == [(f"{first.pk}-1", "0.04 kWh")]
+
+
+def test_what_a_predecessor_used_is_not_told(watchers: Watchers) -> None:
+    point, zone = watchers.points[0], watchers.head_end.area.zone
+    today = dt.datetime.now(zone).date()
+    Occupancy.objects.filter(point=point).update(since=today)
+    yesterday = int(dt.datetime.combine(today, dt.time(), zone).timestamp()) - STEP
+    readings.prepare_partitions(yesterday, yesterday + STEP)
+    own = Events(lines(opened(watchers.alice, path_of(point))))
+    staff = Events(lines(opened(watchers.clerk, path_of(point))))
+    live.publish([Row(point.pk, 1, yesterday, 70, 1)])
+    assert keys(staff.next()) == [(f"{point.pk}-1", "0.07 kWh")]
+    live.publish([Row(point.pk, 1, yesterday + STEP, 80, 1)])
+    assert keys(own.next()) == [(f"{point.pk}-1", "0.08 kWh")]
+
+
+def test_a_stream_that_waits_asks_the_database_nothing_and_ends(
+    watchers: Watchers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = head_end.points
-    with (
-        browser_of(people.alice).stream("GET", url_of(server, first)) as alice,
-        browser_of(people.clerk).stream("GET", url_of(server, first, second, people.elsewhere)) as clerk,
-        browser_of(people.stranger, timeout=2).stream("GET", url_of(server)) as stranger,
-    ):
-        streams = Events(alice), Events(clerk)
-        posted = time.monotonic()
-        slot = send(head_end, 1, 2, 250, points=2)
-        (number, of_alice), (_, of_clerk) = (stream.next() for stream in streams)
-        assert time.monotonic() - posted < 3
-        assert [(value["key"], value["slot"], value["energy"]) for value in of_alice] == [
-            (f"{first.pk}-1", slot, f"0.25{NBSP}kWh")
-        ]
-        assert {value["key"] for value in of_clerk} == {f"{first.pk}-1", f"{second.pk}-1"}
-        assert abs(number - time.time() * 1000) < 5_000
-        with pytest.raises(httpx.ReadTimeout):
-            Events(stranger).next()
+    monkeypatch.setattr(views, "HEARTBEAT", 0.2)
+    monkeypatch.setattr(views, "TICK", 0.05)
+    monkeypatch.setattr(views, "LASTS", 1.0)
+    response = opened(watchers.alice, path_of())
+    with CaptureQueriesContext(connection) as captured:
+        told = b"".join(response.streaming_content)
+    assert not captured.captured_queries
+    assert told.startswith(b"retry: ")
+    assert 3 <= told.count(b":\n\n") <= 5
+    assert not LIVE._watches
+
+
+def test_a_stream_that_was_never_read_makes_room(watchers: Watchers) -> None:
+    responses = [opened(watchers.alice, path_of()) for _ in range(settings.LIVE_STREAMS_OF_A_PERSON)]
+    assert opened(watchers.alice, path_of()).status_code == 503
+    leave(responses[0])
+    assert opened(watchers.alice, path_of()).status_code == 200
+
+
+def test_a_watch_keeps_only_the_newest(watchers: Watchers) -> None:
+    watch = live.Watch(1, {7: 100, 8: 500})
+    rows = [Row(7, 1, slot, slot, 1) for slot in (50, 100, 900, 200)] + [Row(8, 1, 400, 1, 1), Row(9, 1, 900, 1, 1)]
+    watch.hear(rows)
+    assert watch.take(0) == [Row(7, 1, 900, 900, 1)]
+    assert watch.take(0) == []
+
+
+# Without Redis.
+
+
+@pytest.fixture
+def own_redis(servers: LocalServers, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServers]:
+    if not servers.needs_redis:
+        pytest.skip("REDIS_URL names a server that is not ours to stop")
+    monkeypatch.setattr(live, "TELLER", live.Teller())
+    yield servers
+    launch_redis(servers.supervisor)
+
+
+def test_a_redis_that_is_away_costs_a_batch_nothing_and_is_logged_once(
+    watchers: Watchers, own_redis: LocalServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PAUSE", 0.1)
+    stream = opened(watchers.alice, path_of())
+    own_redis.supervisor.stop_child("redis")
+    with structlog.testing.capture_logs() as logged:
+        for sequence in (1, 2, 3):
+            begun = time.monotonic()
+            send(watchers.head_end, sequence, slot_ago(5 - sequence), 100)
+            assert time.monotonic() - begun < 1
+            time.sleep(0.15)
+    assert [entry["event"] for entry in logged].count("live_values_not_told") == 1
+    # Who watched connects again; where nothing can be heard, that is refused.
+    assert b"data" not in b"".join(stream.streaming_content)
+    refused = opened(watchers.alice, path_of())
+    assert (refused.status_code, refused["Retry-After"]) == (503, "60")
+    assert "at the moment" in refused.content.decode()
+    launch_redis(own_redis.supervisor)
+    again = Events(lines(opened(watchers.alice, path_of(watchers.points[0], since=1))))
+    assert keys(again.next()) == [(f"{watchers.points[0].pk}-1", "0.1 kWh")]
+    send(watchers.head_end, 4, slot_ago(1), 400)
+    assert keys(again.next()) == [(f"{watchers.points[0].pk}-1", "0.4 kWh")]
+
+
+def test_a_redis_that_is_silent_costs_many_batches_its_time_out_once(
+    watchers: Watchers, own_redis: LocalServers
+) -> None:
+    pid = own_redis.supervisor.pid("redis")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        live.publish([Row(1, 1, slot_ago(1), 1, 1)])
+        first = time.monotonic() - begun
+        for _ in range(100):
+            live.publish([Row(1, 1, slot_ago(1), 1, 1)])
+        assert live.LONGEST <= first < 1
+        assert time.monotonic() - begun < first + 0.2
+    finally:
+        os.kill(pid, signal.SIGCONT)
