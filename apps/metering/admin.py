@@ -13,6 +13,7 @@ from apps.ledger.exceptions import Refused
 from apps.ledger.messages import reason
 from apps.metering import admin_deliveries  # noqa: F401 registers its own
 from apps.metering.admin_arrangements import MeasurementInline
+from apps.metering.enrolment_admin import EnrolmentCodeAdmin as EnrolmentCodeAdmin
 from apps.metering.fleet_admin import AlarmAdmin as AlarmAdmin
 from apps.metering.instruction_admin import InstructionAdmin as InstructionAdmin
 from apps.metering.models import Anchor, Batch, DailyReport, Device, DeviceKey

@@ -280,10 +280,10 @@ TAMPERED = {
         changed(Plant, power_w=1), r"plants \d+ .*: power_w is 1 here and 10000 on the ledger"
     ),
     "a device's owner": Tampering(
-        lambda w: Device.objects.update(owner=w.bob_point.party), r"devices \d+ \(Meter\): owner is"
+        lambda w: Device.objects.update(owner=w.bob_point.party), r"devices \d+ \(Box\): owner is"
     ),
     "a revocation taken back": Tampering(
-        take_back_revocation, r"devices \d+ \(Meter\): revoked is False here and True on the ledger"
+        take_back_revocation, r"devices \d+ \(Box\): revoked is False here and True on the ledger"
     ),
     "an anchor's count": Tampering(changed(Anchor, count=7), r"anchors \d+ .*: count is 7 here and 2 on the ledger"),
     "an anchor's root": Tampering(

@@ -247,9 +247,9 @@ def test_nobody_but_the_utility_is_obeyed(head_end: HeadEnd, agent: Agent, slave
         kind=KIND.OUTPUT,
         since=genuine.since,
         until=genuine.until,
-        body=body,
         issuer=genuine.issuer,
     )
+    forged.body = body
     assert forged.said.body == body_hash(body)
     forged.signature = SoftwareKey.generate().sign(forged.said.digest)
     forged.save()

@@ -10,8 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.core.cache import cache
+from django.urls import reverse
 from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.accounts.permissions import Action, Viewer
 from apps.assets.services import reading_secret
 from apps.ledger.choices import LedgerState
@@ -19,11 +21,12 @@ from apps.ledger.ledgers import DEFAULT
 from apps.ledger.services.sweep import drain
 from apps.metering.choices import EnrolmentState, MeterRole
 from apps.metering.exceptions import EnrolmentError
-from apps.metering.models import Device, EnrolmentCode, FoundMeter
+from apps.metering.models import Device, EnrolmentCode, FoundMeter, Instruction
 from apps.metering.services import enrolment as services
 from evidence.boxes import new_code
 from evidence.canonical import decode_bytes, encode_bytes
 from evidence.keys import Algorithm, SoftwareKey
+from tests.conftest import signed_in
 from tests.endorsement import Authority
 from tests.metering.enrolling import GRID, METERS, ROOF, SERVER, Box, Market, found, make_enrolment, send
 from tests.metering.head_end import assert_refused
@@ -76,6 +79,20 @@ def test_a_box_waits_for_its_installer_and_then_gets_signed_settings(market: Mar
             }
         ],
     }
+
+
+def test_the_secrets_of_readings_are_sealed_and_not_shown(market: Market, box: Box) -> None:
+    box.told()
+    market.assign()
+    services.configure(market.row, market.clerk)
+    secret = reading_secret(market.point.occupancies.get()).hex()
+    stored = Instruction.objects.get()
+    assert secret in stored.body.decode()
+    assert secret.encode() not in bytes(stored.sealed_body)
+    User.objects.filter(pk=market.clerk.pk).update(is_staff=True)
+    shown = signed_in(market.clerk).get(reverse("admin:metering_instruction_change", args=[stored.pk])).content.decode()
+    assert bytes(market.point.ledger_id).hex() in shown
+    assert secret not in shown
 
 
 def test_a_box_goes_live_once_its_meters_were_read(market: Market, box: Box) -> None:

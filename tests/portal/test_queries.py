@@ -138,6 +138,7 @@ ADMIN = [
     "metering_devicekey",
     "metering_batch",
     "metering_anchor",
+    "metering_enrolmentcode",
     "metering_decision",
     "metering_daycount",
     "metering_virtualpoint",
