@@ -160,6 +160,20 @@ class Document(Struct):
 
 
 @dataclass(frozen=True, slots=True)
+class BoxStatus(Struct):
+    """What a device says about itself. Sequences rise; `body` is the SHA-256 of canonical JSON."""
+
+    device: Bytes32
+    key: Bytes32
+    sequence: U64
+    body: Bytes32
+
+    @property
+    def digest(self) -> bytes:
+        return tagged("em/box-status/1", self.encode())
+
+
+@dataclass(frozen=True, slots=True)
 class Release(Struct):
     """A version of the box's program: an archive of `size` bytes with SHA-256 `archive`, signed with a release key."""
 

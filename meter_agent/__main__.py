@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Coroutine, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from meter_agent.control import Control, read_control
 from meter_agent.daemon import Agent
 from meter_agent.discover import discover_on
 from meter_agent.display import show
-from meter_agent.enrolment import Enroller, EnrolmentError, listed_meters
+from meter_agent.enrolment import Enroller, EnrolmentError
+from meter_agent.finding import found_meters
 from meter_agent.journal import open_journal
 from meter_agent.journal.errors import JournalError
 from meter_agent.journal.status import read_status
@@ -40,6 +42,7 @@ from meter_agent.tables import ConfigError, base_url, read_toml
 log = logging.getLogger("meter_agent")
 
 DONE, NOT_DONE, UNUSABLE = 0, 1, 2
+UNUSABLE_FOR = (ConfigError, ConfigurationError, EnrolmentError, KeyFault, JournalError, StoreError)
 RESTART = 75  # whoever started it starts it again: the unit of systemd, or deploy/agent/launcher.py
 
 
@@ -52,7 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging(options.verbose)
     try:
         return int(options.command(options))
-    except (ConfigError, ConfigurationError, EnrolmentError, KeyFault, JournalError, StoreError) as error:
+    except (
+        ConfigError,
+        ConfigurationError,
+        EnrolmentError,
+        KeyFault,
+        JournalError,
+        StoreError,
+    ) as error:
         print(f"meter-agent: {error}", file=sys.stderr)
         return UNUSABLE
 
@@ -74,6 +84,10 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.add_argument("--config", type=Path, required=name != "simulate", help="the agent's settings (TOML)")
         sub.set_defaults(command=command)
+        if command is enroll:
+            sub.add_argument("--server", type=address, required=True, help="the market, as https://market.example")
+            sub.add_argument("--units", type=units, default=range(1, 11), help="the units to ask, such as 1-10")
+            sub.add_argument("--code", type=code, help="the one-time code; asked for when it is left out")
         if command is key:
             exchange = sub.add_mutually_exclusive_group()
             exchange.add_argument("--next", action="store_true", help="make the next key and print it")
@@ -83,9 +97,6 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument("--columns", type=int, default=20, choices=range(8, 133), metavar="N", help="20")
             sub.add_argument("--rows", type=int, default=4, choices=range(1, 51), metavar="N", help="4")
             sub.add_argument("--once", action="store_true", help="print each page once")
-        if command is enroll:
-            sub.add_argument("--server", type=address, required=True, help="the market, as https://market.example")
-            sub.add_argument("--code", type=code, help="the one-time code; asked for when it is left out")
     sub.add_argument("--profile", type=Path, required=True, help="the households to simulate (TOML)")
     which = sub.add_mutually_exclusive_group(required=True)
     which.add_argument("--day", type=date.fromisoformat, help="the local day to read, YYYY-MM-DD")
@@ -158,13 +169,12 @@ def code(text: str) -> str:
 def enroll(options: argparse.Namespace) -> int:
     path: Path = options.config
     typed = options.code or read_code(input("Code: "))
-    settings = read_key_settings(path)
-    open_keys(settings).make()
-    device_key = open_key(settings)
+    ring = open_keys(read_key_settings(path))
 
     async def work() -> None:
         async with httpx.AsyncClient(timeout=TIMEOUT, headers={"User-Agent": f"meter-agent {VERSION}"}) as client:
-            enroller = Enroller(path, options.server, typed, device_key, lambda: listed_meters(path), client)
+            discover = partial(found_meters, path, options.units)
+            enroller = Enroller(path, options.server, typed, ring, discover, client)
             device = await enroller.run()
         print(json.dumps({"device": device.hex(), "configuration": str(enroller.stored_at)}))
 

@@ -20,10 +20,14 @@ from meter_agent.config import Config, read_config
 from meter_agent.configuration import configuration_path
 from meter_agent.control import PAUSE_ON_A_SLOW_LINE, ChannelSettings, Control, UpdateSettings
 from meter_agent.daemon import Agent
-from meter_agent.destinations import Market
+from meter_agent.destinations import Market, Relay
+from meter_agent.exchange import PATH as EXCHANGE_PATH
+from meter_agent.exchange import Exchanges, RotateKey
 from meter_agent.health import Heartbeat, notify, say_when_healthy
 from meter_agent.journal import Journal
+from meter_agent.keys import open_keys
 from meter_agent.local_api import Answer, LocalApi, read_token, sign_text
+from meter_agent.senders.relay import RelaySender
 from meter_agent.slots import iso
 from meter_agent.tables import ConfigError, Table
 from meter_agent.update.handler import Update, running_release
@@ -39,7 +43,8 @@ class Box:
         self.control = control
         self.journal = journal
         self.key = key
-        self.agent = Agent(config, journal, key)
+        self.exchanges = Exchanges(config, open_keys(config.key))
+        self.agent = Agent(config, journal, key, key_of=lambda day: self.exchanges.key_of(day, key))
         self.agent.beat = Heartbeat()
         self.stack = AsyncExitStack()
         self.work: list[Work] = [self.agent.run]
@@ -90,6 +95,7 @@ class Box:
         )
         self.work.append(channel.run)
         self._offer_tasks(channel)
+        self._offer_exchange(channel, settings)
         self._offer_steering(channel)
         if self.control.update is not None:
             self._offer_updates(channel, self.control.update)
@@ -109,6 +115,12 @@ class Box:
         channel.handlers[InstructionKind.CONFIGURE] = Configure(path, accept, self.config.trusted)
         channel.handlers[InstructionKind.RESTART] = Restart()
         channel.handlers[InstructionKind.REREAD] = Reread({"sums": self._read_sums})
+
+    def _offer_exchange(self, channel: Channel, settings: ChannelSettings) -> None:
+        sender = RelaySender(Relay(self._server(settings)), self.agent.client, EXCHANGE_PATH)
+        rotate = RotateKey(self.exchanges, sender, channel.answer, channel.end)
+        channel.handlers[InstructionKind.ROTATE_KEY] = rotate
+        self.work.append(rotate.run)
 
     def _offer_steering(self, channel: Channel) -> None:
         self.plants = [

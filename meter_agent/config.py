@@ -43,7 +43,7 @@ from meter_agent.terms import Role, Terms, terms_of
 # Tables that meter_agent/control.py reads: what may be done to the box, no instruction changes.
 OF_THE_BOX = ("channel", "plants", "outputs", "update", "local_api")
 # What a signed configuration cannot say.
-LOCAL = frozenset({"key", "key_file", "journal", "buses", "meters", *OF_THE_BOX})
+LOCAL = frozenset({"key", "key_file", "journal", "buses", "gateways", "maps", "meters", *OF_THE_BOX})
 DEFAULT_REGISTERS: tuple[Register, ...] = (Register.CONSUMPTION, Register.GENERATION)
 SLOT_MINUTES = (5, 6, 10, 12, 15, 20, 30, 60)
 

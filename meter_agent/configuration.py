@@ -89,7 +89,7 @@ def store_configuration(
         return
     check_configuration(configuration, stored, trusted_keys(settings_of(stored)) if stored else first_trusted)
     accept(settings_of(configuration))
-    _replace(path, json.dumps(configuration.as_json("instruction"), indent=2).encode())
+    replace_file(path, json.dumps(configuration.as_json("instruction"), indent=2).encode())
 
 
 def check_configuration(
@@ -114,8 +114,8 @@ def check_configuration(
     trusted_keys(settings)
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Whole or not at all, whatever happens meanwhile."""
+def replace_file(path: Path, content: bytes) -> None:
+    """Whole or not at all, whatever happens meanwhile; for its owner only. Raises `ConfigurationError`."""
     draft = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

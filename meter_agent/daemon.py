@@ -12,6 +12,7 @@ from typing import Self
 from evidence.keys import Signer
 from evidence.readings import Reading
 from meter_agent.clock import Watch, since_boot
+from meter_agent.condition import Condition
 from meter_agent.config import Config, PointConfig
 from meter_agent.destinations import Ledger, Market, Measures
 from meter_agent.energy import PUNCTUAL_SECONDS, PointState, read_slot
@@ -62,6 +63,7 @@ class Agent:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         steady: Callable[[], float] = since_boot,
+        key_of: Callable[[int], Signer] | None = None,
     ) -> None:
         self.config = config
         self.journal = journal
@@ -85,7 +87,7 @@ class Agent:
                 each,
                 config,
                 journal,
-                lambda day: key,
+                key_of or (lambda day: key),
                 open_sender(each, self.client, self.allowance),
                 self.allowance,
                 clock,
@@ -94,6 +96,11 @@ class Agent:
             if isinstance(each, Ledger)
         ]
         self.senders: list[Uplink | Reporter] = [*self.uplinks, *self.reporters]
+        self.conditions = [
+            Condition(each, config, journal, key, self.client, self.allowance, self.faults, clock)
+            for each in config.destinations
+            if isinstance(each, Market)
+        ]
         self.steady = steady
         self._unstored: deque[Stored] = deque(maxlen=MOST_UNSTORED)
         self._full = Fault("the journal")
@@ -111,6 +118,10 @@ class Agent:
     def watch(self) -> Watch:
         """Over the clock by which the meters are read as time goes by."""
         return Watch(self.clock, self.steady, self.journal.last_read())
+
+    def faults(self) -> list[Fault]:
+        """All that can fail for long, whether it does or not."""
+        return [self._full, *self._faults.values(), *(sender.fault for sender in self.senders)]
 
     async def __aenter__(self) -> Self:
         return self
@@ -130,6 +141,8 @@ class Agent:
                 tasks.create_task(self.ask_for_the_time())
                 for sender in self.senders:
                     tasks.create_task(sender.run())
+                for condition in self.conditions:
+                    tasks.create_task(condition.run())
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
 

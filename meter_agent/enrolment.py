@@ -9,7 +9,7 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import httpx
 from evidence.box_forms import Signed, read_members, read_signed
 from evidence.boxes import Enrolment, EnrolmentAnswer, Instruction, body_hash, code_id, code_key, mac
 from evidence.canonical import check_depth, decode_bytes, encode_bytes
-from evidence.keys import PublicKey, Signer
+from evidence.keys import Signer
 from meter_agent import VERSION
 from meter_agent.config import read_config, read_journal_path
 from meter_agent.configuration import (
@@ -30,12 +30,12 @@ from meter_agent.configuration import (
     store_configuration,
     trusted_keys,
 )
-from meter_agent.energy import rounded_wh, ticks
 from meter_agent.faults import Fault
+from meter_agent.finding import LONGEST_ERROR, FoundMeter, read_now
+from meter_agent.keys import KeyRefused, Keys
+from meter_agent.keys.base import HeldKey
 from meter_agent.reader import Reader
-from meter_agent.registers import MeterError, RawCounter
-from meter_agent.tables import ConfigError, read_toml
-from meter_agent.terms import Role
+from meter_agent.tables import ConfigError
 from meter_agent.uplink import Unavailable, is_refusal, pause, retry_after
 
 log = logging.getLogger(__name__)
@@ -45,30 +45,10 @@ LOOK_AGAIN_SECONDS = 60
 ASK_AGAIN_SECONDS = 3.0
 ASK_AGAIN_AT_LEAST_EVERY = 15.0
 LONGEST_ANSWER = 2_000_000
-LONGEST_ERROR = 300
-NOWHERE = "http://localhost"
 
 
 class EnrolmentError(Exception):
     """The box is not taken in, with what to do about it."""
-
-
-@dataclass(frozen=True, slots=True)
-class FoundMeter:
-    """A meter: the settings by which it is read, as those of a point's meter, and what it shows now in Wh and varh."""
-
-    settings: Mapping[str, Any]
-    description: str = ""
-    serial: str = ""
-    energy: Mapping[str, int] | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "settings": dict(self.settings),
-            "description": self.description[:200],
-            "serial": self.serial[:100],
-            "energy": dict(self.energy or {}),
-        }
 
 
 Discover = Callable[[], Awaitable[list[FoundMeter]]]
@@ -81,6 +61,7 @@ class Told:
 
     state: str
     configuration: Configuration | None
+    credential: bytes = b""
 
 
 class Enroller:
@@ -91,7 +72,7 @@ class Enroller:
         path: Path,
         server: str,
         code: str,
-        key: Signer,
+        keys: Keys,
         discover: Discover,
         client: httpx.AsyncClient,
         sleep: Sleep = asyncio.sleep,
@@ -101,7 +82,8 @@ class Enroller:
         self.stored_at = configuration_path(read_journal_path(path))
         self.server = server
         self.code = code
-        self.key = key
+        self.keys = keys
+        self.key: Signer = HeldKey(keys, keys.make())
         self.discover = discover
         self.client = client
         self.sleep = sleep
@@ -111,10 +93,12 @@ class Enroller:
         self._looked_at: float | None = None
         # Why the settings that came cannot be used: the installer is told, and may send others.
         self._problem = ""
+        self._state = ""
+        self._credential = b""
 
     async def run(self) -> bytes:
         """Ask until the box is live; returns its device id. Raises `EnrolmentError`, `ConfigError`, ..."""
-        failures, waited, state = 0, 0, ""
+        failures, waited = 0, 0
         while True:
             try:
                 told = await self._ask(await self._body())
@@ -125,9 +109,10 @@ class Enroller:
                 continue
             self._fault.cleared()
             failures = 0
-            is_new = self._keep(told)
-            if told.state != state:
-                state, waited = told.state, 0
+            is_new = self._keep(told) or bool(told.credential)
+            self._credential = told.credential
+            if told.state != self._state:
+                self._state, waited = told.state, 0
                 log.info("%s", self._words(told))
             if told.state == "live" and told.configuration is not None:
                 return told.configuration.said.device
@@ -154,6 +139,8 @@ class Enroller:
                 log.error("the settings that came cannot be used: %s", error)
             return self._problem != problem
         self._problem = ""
+        self._state = ""
+        self._credential = b""
         return before is None or before.said != told.configuration.said
 
     def _words(self, told: Told) -> str:
@@ -161,6 +148,8 @@ class Enroller:
             return "the settings are stored; the meters are read, and the installer compares what they show"
         if told.state == "live":
             return "the installer has confirmed the readings: the box is live"
+        if told.state == "challenged":
+            return "the TPM is asked to show that it holds the key"
         return f"{self.server} knows this box and its {len(self._found)} meters: the installer says what they measure"
 
     async def _body(self) -> bytes:
@@ -173,8 +162,22 @@ class Enroller:
             "meters": [meter.as_json() for meter in self._found],
             "tests": await self._tests(),
             "problem": self._problem[:LONGEST_ERROR],
+            "attestation": self._origin(),
         }
         return json.dumps(content, separators=(",", ":"), sort_keys=True).encode()
+
+    def _origin(self) -> dict[str, str]:
+        """What shows that the key is in a TPM; nothing for a key in a file, and once it was shown."""
+        key = self.key.public_key.id
+        if self._credential:
+            return {"secret": encode_bytes(self.keys.activate(key, self._credential))}
+        if self._state:
+            return {}
+        try:
+            shown = self.keys.attest(key)
+        except KeyRefused:
+            return {}
+        return {name: encode_bytes(getattr(shown, name)) for name in ("ek_certificate", "ek_public", "key_public")}
 
     async def _tests(self) -> list[dict[str, Any]]:
         """Each meter read by the stored settings, so that the installer can compare."""
@@ -186,7 +189,7 @@ class Enroller:
         try:
             return [
                 {"sequence": stored.said.sequence, "point": point.id.hex(), "role": str(role)}
-                | await _test(reader, point.id, role)
+                | await read_now(reader, point.id, role)
                 for point in config.points
                 for role in point.meters
             ]
@@ -194,7 +197,7 @@ class Enroller:
             await reader.close()
 
     async def _ask(self, body: bytes) -> Told:
-        public: PublicKey = self.key.public_key
+        public = self.key.public_key
         said = Enrolment(code_id(self.code), public.algorithm, public.x, public.y, body_hash(body))
         asked = Signed(said, self.key.sign(said.digest), body).as_json("enrolment")
         asked["mac"] = encode_bytes(mac(code_key(self.code), said.digest))
@@ -225,44 +228,10 @@ class Enroller:
             members_told = json.loads(text)
             given = members_told.get("configuration")
             configuration = None if given is None else read_signed(Instruction, "instruction", given)
-            return Told(str(members_told["state"]), configuration)
+            credential = decode_bytes(members_told.get("credential", ""))
+            return Told(str(members_told["state"]), configuration, credential)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Unavailable(f"the answer cannot be trusted: {error}") from None
-
-
-async def listed_meters(path: Path) -> list[FoundMeter]:
-    """The [[meters]] of the file: those that nothing can find by itself, with what they show now."""
-    tables: list[dict[str, Any]] = read_toml(path).take("meters", tables_of, [])
-    found = []
-    for index, settings in enumerate(tables):
-        pretended = {"id": f"{index:064x}", "secret": "00" * 32, "grid": settings}
-        config = read_config(path, {"device": "00" * 32, "server": NOWHERE, "time_zone": "UTC", "points": [pretended]})
-        reader = Reader(config.points)
-        try:
-            shown = await _test(reader, config.points[0].id, Role.GRID)
-        finally:
-            await reader.close()
-        kind = settings.get("map") or settings.get("gateway") or ""
-        found.append(FoundMeter(settings, shown["error"] or str(kind), energy=shown["energy"]))
-    return found
-
-
-def tables_of(value: object) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise ValueError("must be given as [[meters]]")
-    return value
-
-
-async def _test(reader: Reader, point: bytes, role: Role) -> dict[str, Any]:
-    try:
-        return {"energy": energy_of(await reader.counters(point, role)), "error": ""}
-    except MeterError as error:
-        return {"energy": {}, "error": str(error)[:LONGEST_ERROR]}
-
-
-def energy_of(counters: Mapping[Any, RawCounter]) -> dict[str, int]:
-    """What counters show, in Wh and varh."""
-    return {str(quantity): rounded_wh(ticks(each.raw, each.scale)) for quantity, each in counters.items()}
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -10,11 +10,12 @@ class Fault:
 
     def __init__(self, subject: str) -> None:
         self.subject = subject
+        self.reason = ""
         self.active = False
 
     def failed(self, reason: object) -> None:
         log.log(logging.DEBUG if self.active else logging.ERROR, "%s: %s", self.subject, reason)
-        self.active = True
+        self.active, self.reason = True, str(reason)
 
     def cleared(self) -> None:
         if self.active:

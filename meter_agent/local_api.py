@@ -25,7 +25,7 @@ from evidence.canonical import encode_bytes
 from evidence.keys import Signer
 from meter_agent.control import ApiSettings
 from meter_agent.faults import Fault
-from meter_agent.keys import read_private_file
+from meter_agent.keys import KeyFault, read_private_file
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +79,14 @@ def sign_text(key: Signer, request: Request) -> dict[str, str]:
     if len(text) > LARGEST_TEXT:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the text is longer than {LARGEST_TEXT} bytes")
     digest = text_digest(text)
-    signature = key.sign(digest)
+    try:
+        signature, key_id = key.sign(digest), key.public_key.id
+    except KeyFault as error:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from None
     return {
         "digest": encode_bytes(digest),
         "signature": encode_bytes(signature),
-        "key": encode_bytes(key.public_key.id),
+        "key": encode_bytes(key_id),
     }
 
 

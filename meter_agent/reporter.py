@@ -14,11 +14,10 @@ from meter_agent.destinations import Ledger
 from meter_agent.faults import Fault
 from meter_agent.journal import Journal, Report
 from meter_agent.journal.errors import JournalError
-from meter_agent.keys import KeyFault
 from meter_agent.link import Allowance, cost_of_exchange
 from meter_agent.senders import LedgerSender
 from meter_agent.slots import day_bounds, day_number, day_of, day_text, local_day
-from meter_agent.uplink import LONGEST_PAUSE, Unavailable, pause
+from meter_agent.uplink import LONGEST_PAUSE, Unavailable, pause, signing
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,7 @@ class Reporter:
         self.clock = clock
         self.shortest_pause = shortest_pause
         self._waiting = asyncio.Event()
-        self._fault = Fault(f"reporting to {destination.name}")
+        self.fault = Fault(f"reporting to {destination.name}")
         self._expected = {
             (point.id, register) for point in config.points for register in point.terms if register in REPORTED
         }
@@ -79,7 +78,7 @@ class Reporter:
                 failures += 1
                 await asyncio.sleep(pause(failures, error.retry_after, self.shortest_pause))
             except JournalError as error:
-                self._fault.failed(error)
+                self.fault.failed(error)
                 await asyncio.sleep(LONGEST_PAUSE)
             else:
                 failures = 0
@@ -103,19 +102,20 @@ class Reporter:
         Raises `Unavailable`.
         """
         try:
-            self.sign_reports()
-        except KeyFault as error:
-            self._fault.failed(error)
-            raise Unavailable(str(error)) from None
+            with signing():
+                self.sign_reports()
+        except Unavailable as error:
+            self.fault.failed(error)
+            raise
         is_settled = True
         for waiting in self.journal.waiting_reports(self.destination.name):
             await self._afford(len(waiting.envelope))
             try:
                 is_settled &= await self._send(waiting)
             except Unavailable as error:
-                self._fault.failed(f"{day_text(waiting.day)}: {error}")
+                self.fault.failed(f"{day_text(waiting.day)}: {error}")
                 raise
-            self._fault.cleared()
+            self.fault.cleared()
         return is_settled
 
     def sign_reports(self) -> None:

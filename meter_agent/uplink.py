@@ -10,7 +10,8 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from itertools import groupby
@@ -44,11 +45,20 @@ REFUSED_DOCUMENT = {400, 409, 413, 415, 422}
 
 
 class Unavailable(Exception):
-    """The head-end did not say what became of the batch, or no key signed one. `retry_after` is its wish in seconds."""
+    """The head-end did not say what became of the batch, or nobody signs one. `retry_after` is its wish in seconds."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+
+
+@contextmanager
+def signing() -> Generator[None, None, None]:
+    """Whoever holds the key may be away, as a head-end may. Raises `Unavailable`."""
+    try:
+        yield
+    except KeyFault as error:
+        raise Unavailable(str(error)) from None
 
 
 def series(readings: Sequence[Reading], step: int) -> Iterator[dict[str, Any]]:
@@ -138,7 +148,7 @@ class Uplink:
         self.allowance = allowance
         self.shortest_pause = shortest_pause
         self._waiting = asyncio.Event()
-        self._fault = Fault(f"sending to {destination.name}")
+        self.fault = Fault(f"sending to {destination.name}")
 
     @property
     def url(self) -> str:
@@ -168,7 +178,7 @@ class Uplink:
                 failures += 1
                 await asyncio.sleep(pause(failures, error.retry_after, self.shortest_pause))
             except JournalError as error:
-                self._fault.failed(error)
+                self.fault.failed(error)
                 await asyncio.sleep(LONGEST_PAUSE)
             else:
                 await self._waiting.wait()
@@ -196,7 +206,12 @@ class Uplink:
                 return False
             # What is sealed grows no more: on a dear line it waits until it may be sent.
             await self._afford(SMALLEST_BODY)
-            self._seal()
+            try:
+                with signing():
+                    self.sealer.seal()
+            except Unavailable as error:
+                self.fault.failed(error)
+                raise
             batch = self.journal.next_batch(self.destination.name)
             if batch is None:
                 return True
@@ -204,17 +219,10 @@ class Uplink:
         try:
             await self._send(batch)
         except Unavailable as error:
-            self._fault.failed(f"batch {batch.sequence}: {error}")
+            self.fault.failed(f"batch {batch.sequence}: {error}")
             raise
-        self._fault.cleared()
+        self.fault.cleared()
         return True
-
-    def _seal(self) -> None:
-        try:
-            self.sealer.seal()
-        except KeyFault as error:
-            self._fault.failed(error)
-            raise Unavailable(str(error)) from None
 
     async def _afford(self, body: int) -> None:
         while (seconds := self.allowance.pause_before(cost_of_exchange(body, self.url))) > 0:
@@ -223,7 +231,9 @@ class Uplink:
     async def _send(self, batch: Batch) -> None:
         name, now = self.destination.name, int(time.time())
         status = ""
-        for request in self._requests(batch):
+        with signing():
+            requests = self._requests(batch)
+        for request in requests:
             try:
                 answer = await self.client.send(request)
             except httpx.HTTPError as error:

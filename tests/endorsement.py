@@ -25,7 +25,7 @@ class Authority:
     """Signs certificates; one that `may_sign` none says so in its own."""
 
     def __init__(
-        self, name: str = "Makers of TPMs", *, may_sign: bool = True, until: datetime = NOW + 10 * YEAR
+        self, name: str = "Makers of TPMs", *, may_sign: bool = True, until: datetime = NOW + 50 * YEAR
     ) -> None:
         self.name = name_of(name)
         self.key = ec.generate_private_key(ec.SECP256R1())
@@ -57,7 +57,7 @@ class Authority:
         key: EndorsementKey,
         *,
         purposes: Sequence[ObjectIdentifier] = (EK_CERTIFICATE,),
-        until: datetime = NOW + YEAR,
+        until: datetime = NOW + 50 * YEAR,
         is_ca: bool = False,
         more: Sequence[x509.ExtensionType] = (),
     ) -> bytes:

@@ -40,6 +40,7 @@ class Action(StrEnum):
     IMPORT_READINGS = "import readings"
     VIEW_IMPORTS = "view imports of readings"
     ENROL_BOX = "enrol a box"
+    VIEW_FLEET = "view the fleet of boxes"
     VIEW_MARKET = "view market"
     SELL = "sell"
     BUY = "buy"
@@ -65,6 +66,7 @@ RULES: dict[Action, frozenset[Relation]] = {
     Action.IMPORT_READINGS: frozenset({_STAFF, Relation.CLIENT}),
     Action.VIEW_IMPORTS: frozenset({_STAFF, _AUDITOR, Relation.CLIENT}),
     Action.ENROL_BOX: frozenset({_STAFF, Relation.INSTALLER}),
+    Action.VIEW_FLEET: frozenset({_STAFF, _AUDITOR}),
     Action.VIEW_MARKET: frozenset({_OWN, _NEIGHBOUR, _STAFF, _AUDITOR}),
     Action.SELL: frozenset({_OWN}),
     Action.BUY: frozenset({_NEIGHBOUR}),

@@ -13,6 +13,8 @@ from apps.ledger.exceptions import Refused
 from apps.ledger.messages import reason
 from apps.metering import admin_deliveries  # noqa: F401 registers its own
 from apps.metering.admin_arrangements import MeasurementInline
+from apps.metering.enrolment_admin import EnrolmentCodeAdmin as EnrolmentCodeAdmin
+from apps.metering.fleet_admin import AlarmAdmin as AlarmAdmin
 from apps.metering.instruction_admin import InstructionAdmin as InstructionAdmin
 from apps.metering.models import Anchor, Batch, DailyReport, Device, DeviceKey
 from apps.metering.services.devices import revoke_key
@@ -78,7 +80,19 @@ class BatchAdmin(ReadOnlyAdmin[Batch]):
     list_select_related = ("area", "device", "importer", "anchor")
     search_fields = ("device__name", "importer__name")
     date_hierarchy = "day"
-    fields = ("area", "signed_by", "sequence", "day", "unit", "count", "grade", "received_at", "decision", "anchor")
+    fields = (
+        "area",
+        "signed_by",
+        "sequence",
+        "day",
+        "unit",
+        "count",
+        "grade",
+        "received_at",
+        "decision",
+        "brought_by",
+        "anchor",
+    )
 
     @admin.display(description=_("signed by"))
     def signed_by(self, batch: Batch) -> str:

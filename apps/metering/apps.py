@@ -14,10 +14,12 @@ class MeteringConfig(AppConfig):
         from apps.ledger.reconcilers import register_reconciler
         from apps.metering import intake
         from apps.metering.consumer import CONSUMER
+        from apps.metering.fleet_notices import register_notices
         from apps.metering.reconciler import RECONCILERS
         from evidence.commands import kinds
 
         register_consumer(CONSUMER)
+        register_notices()
         for reconciler in RECONCILERS:
             register_reconciler(reconciler)
         register_intake(kinds.RevokeDeviceKey, intake.take_revocation)

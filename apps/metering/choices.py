@@ -122,3 +122,13 @@ class MeterRole(models.TextChoices):
     NONE = "", _("nothing")
     GENERATION = "generation", _("what a plant makes")
     GRID = "grid", _("what goes through the grid connection")
+
+
+class AlarmKind(models.TextChoices):
+    SILENCE = "silence", _("no readings")
+    CLOCK = "clock", _("clock off")
+    NO_GENERATION = "no_generation", _("no generation by day")
+    CONSUMPTION = "consumption", _("unusual consumption")
+    BACKLOG = "backlog", _("backlog grows")
+    REFUSED = "refused", _("batches refused")
+    REVOKED_KEY = "revoked_key", _("revoked key in use")

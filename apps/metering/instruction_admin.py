@@ -80,8 +80,14 @@ class InstructionAdmin(TenantAdmin[Instruction]):
 
     @admin.display(description=_("content"))
     def body_text(self, instruction: Instruction) -> str:
-        return json.dumps(json.loads(bytes(instruction.body)), indent=2, ensure_ascii=False)
+        """Without the secrets of metering points."""
+        content = json.loads(instruction.body, object_hook=_without_secret)
+        return json.dumps(content, indent=2, ensure_ascii=False)
 
     @admin.display(description=_("answer"))
     def answer_text(self, instruction: Instruction) -> str:
         return bytes(instruction.answer or b"").decode()
+
+
+def _without_secret(table: dict[str, Any]) -> dict[str, Any]:
+    return {name: "…" if name == "secret" else value for name, value in table.items()}

@@ -7,6 +7,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.accounts.custody import open_secret, seal
 from apps.accounts.permissions import Scope
 from apps.ledger.fields import IdField
 from apps.metering.choices import InstructionKind, InstructionState
@@ -23,7 +24,8 @@ class Instruction(models.Model):
     kind = models.PositiveIntegerField(_("kind"), choices=InstructionKind.choices)
     since = models.PositiveBigIntegerField()
     until = models.PositiveBigIntegerField()
-    body = models.BinaryField()
+    # Sealed: a configuration holds the secrets that salt readings.
+    sealed_body = models.BinaryField(editable=False)
     issuer = IdField()
     signature = models.BinaryField(max_length=64)
     given_by = models.ForeignKey(
@@ -51,6 +53,14 @@ class Instruction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.device} · {self.sequence}"
+
+    @property
+    def body(self) -> bytes:
+        return open_secret(bytes(self.sealed_body))
+
+    @body.setter
+    def body(self, content: bytes) -> None:
+        self.sealed_body = seal(content)
 
     @property
     def scope(self) -> Scope:

@@ -18,13 +18,16 @@ from apps.metering.arrangements import DayCount, Decision, Measurement, Term, Vi
 from apps.metering.choices import Grade, Unit
 from apps.metering.deliveries import MeasureDevice, PointSource, ReadingImport, TableLayout
 from apps.metering.enrolment_models import EnrolmentCode, FoundMeter
+from apps.metering.fleet_models import Alarm, BoxStatus, Thresholds
 from apps.metering.instruction_models import Instruction
 from evidence.keys import PublicKey
 from evidence.readings import Statement
 
 __all__ = [
+    "Alarm",
     "Anchor",
     "Batch",
+    "BoxStatus",
     "DailyReport",
     "DayCount",
     "Decision",
@@ -39,6 +42,7 @@ __all__ = [
     "ReadingImport",
     "TableLayout",
     "Term",
+    "Thresholds",
     "VirtualPoint",
 ]
 
@@ -60,6 +64,10 @@ class Device(OnLedger):
     last_sequence = models.PositiveBigIntegerField(_("last sequence"), default=0, db_default=0, editable=False)
     # The number of its newest poll of the channel: its clock in milliseconds, strictly rising.
     polled_at = models.PositiveBigIntegerField(default=0, editable=False)
+    # UTC seconds: up to where any of its batches came.
+    newest_end = models.PositiveBigIntegerField(null=True, editable=False)
+    refused_at = models.DateTimeField(_("last refused batch"), null=True, editable=False)
+    refused_rule = models.CharField(_("why it was refused"), max_length=50, blank=True, db_default="", editable=False)
 
     class Meta:
         verbose_name = _("device")
@@ -91,6 +99,8 @@ class DeviceKey(models.Model):
     since_day = models.DateField(_("first day"), null=True, editable=False)
     grace_until = models.DateTimeField(_("exchanged, accepted until"), null=True, editable=False)
     revoked_at = models.DateTimeField(_("revoked"), null=True, editable=False)
+    # When something signed with it came although it was revoked.
+    misused_at = models.DateTimeField(_("used after its revocation"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("device key")

@@ -15,6 +15,7 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from apps.assets.partitions import bucket_of, buckets_between, ensure_partitions
+from evidence.readings import Quality
 
 Ints = NDArray[np.int64]
 
@@ -63,6 +64,16 @@ SELECT day, point, register, count(*), count(*) FILTER (WHERE quality = 2) FROM 
         AND register = ANY(%s) AND version >= 0
     ORDER BY point, register, slot, version DESC
 ) AS standing GROUP BY day, point, register
+"""
+
+_SUMS = """
+SELECT day, point, count(*), sum(value) FROM (
+    SELECT DISTINCT ON (point, slot) day, point, value, quality
+    FROM unnest(%s::date[], %s::bigint[], %s::bigint[]) AS days (day, start, stop)
+    JOIN metering_reading ON slot >= start AND slot < stop
+    WHERE area = %s AND bucket BETWEEN %s AND %s AND slot >= %s AND slot < %s AND register = %s AND version >= 0
+    ORDER BY point, slot, version DESC
+) AS standing WHERE quality <> %s GROUP BY day, point
 """
 
 _STANDING = """
@@ -248,6 +259,27 @@ def counts(
     with connection.cursor() as cursor:
         cursor.execute(_COUNTS, [list(days), starts, ends, area, *buckets, list(points), start, end, list(registers)])
         return [Count(*row) for row in cursor.fetchall()]
+
+
+class Sum(NamedTuple):
+    """How many readings there are, and their energy in Wh or varh."""
+
+    present: int
+    energy: int
+
+
+def sums(area: int, days: Mapping[dt.date, tuple[int, int]], register: int) -> dict[tuple[dt.date, int], Sum]:
+    """What each point of an area read in each window, by day and point; substitutes are left out.
+
+    Summed in the database. `days` gives UTC seconds of the start and the end of the windows, which must not overlap.
+    """
+    starts, ends = [start for start, _ in days.values()], [end for _, end in days.values()]
+    start, end = min(starts), max(ends)
+    buckets = (bucket_of(start), bucket_of(end - 1))
+    with connection.cursor() as cursor:
+        values: list[Any] = [list(days), starts, ends, area, *buckets, start, end, register, Quality.SUBSTITUTE]
+        cursor.execute(_SUMS, values)
+        return {(day, point): Sum(count, int(energy)) for day, point, count, energy in cursor.fetchall()}
 
 
 def by_decision(area: int, points: Sequence[int], start: int, end: int, registers: Sequence[int]) -> dict[int, int]:

@@ -5,6 +5,8 @@ from celery import shared_task
 from apps.assets.models import MarketArea
 from apps.ledger.wake import hint
 from apps.metering.completeness import count_days
+from apps.metering.conditions import QUICK, SLOW
+from apps.metering.services.alarms import watch
 from apps.metering.services.anchors import anchor_batches
 from apps.metering.services.files import run_imports
 
@@ -33,3 +35,15 @@ def store_files() -> None:
 
 def wake_imports() -> None:
     hint("metering.imports")
+
+
+@shared_task(name="metering.watch")
+def watch_all() -> None:
+    for area in MarketArea.objects.all():
+        watch(area, QUICK)
+
+
+@shared_task(name="metering.watch_values")
+def watch_all_values() -> None:
+    for area in MarketArea.objects.all():
+        watch(area, SLOW)

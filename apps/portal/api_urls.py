@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from apps.metering.api import MeterBatches
+from apps.metering.box_status_api import BoxStatuses
 from apps.metering.channel_api import BoxChannel
 from apps.metering.enrolment_api import Enrolments
 from apps.metering.imports_api import Import, Imports
@@ -30,5 +31,6 @@ urlpatterns = [
     path("imports/<int:pk>", Import.as_view(), name="import"),
     path("measures", Measures.as_view(), name="measures"),
     path("enrolments", Enrolments.as_view(), name="enrolments"),
+    path("box-status", BoxStatuses.as_view(), name="box-status"),
     path("ledger/", include("apps.portal.ledger_api.urls")),
 ]

@@ -25,7 +25,7 @@ class PortalConfig(AppConfig):
         navigation.register(Entry(_("Market"), "portal:offers", order=30))
         navigation.register(Entry(_("Invoices"), "portal:invoices", order=40))
         navigation.register(Entry(_("Imports"), "portal:imports", order=45, visible_to=_works_for_utility))
-        navigation.register(Entry(_("Boxes"), "portal:enrolments", order=45, visible_to=_works_for_utility))
         navigation.register(Entry(_("Ledger"), "portal:ledger", order=50, visible_to=_works_for_utility))
+        navigation.register(Entry(_("Boxes"), "portal:fleet", order=48, visible_to=_works_for_utility))
         navigation.register(Entry(_("Your account"), "portal:account", order=10, menu=Menu.ACCOUNT))
         navigation.register(Entry(_("Who acts for you"), "portal:people", order=20, menu=Menu.ACCOUNT))

@@ -23,6 +23,18 @@ MOST_WH = 10**12
 MOST_MICRO = 10**12
 
 
+class NoticesForm(forms.Form):
+    """Which kinds of notices come by mail; `labels` by key of the kind."""
+
+    kinds = forms.MultipleChoiceField(label=_("By mail"), required=False, widget=forms.CheckboxSelectMultiple)
+
+    def __init__(self, labels: Mapping[str, str], *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        field = self.fields["kinds"]
+        assert isinstance(field, forms.MultipleChoiceField)  # noqa: S101 declared above
+        field.choices = list(labels.items())
+
+
 class ScaledField(forms.DecimalField):
     """A decimal that becomes an integer of a smaller unit: `scale` decimals are moved, more are refused."""
 

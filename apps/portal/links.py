@@ -30,3 +30,7 @@ def invoice_url(invoice: Invoice) -> str:
 
 def link(url: str, words: object) -> SafeString:
     return format_html('<a href="{}">{}</a>', url, words)
+
+
+def box_url(pk: int) -> str:
+    return reverse("portal:fleet_box", args=[pk])

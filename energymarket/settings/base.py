@@ -49,6 +49,7 @@ INSTALLED_APPS = [
     "apps.web",
     "apps.ledger",
     "apps.accounts",
+    "apps.notifications",
     "apps.assets",
     "apps.metering",
     "apps.accounting",
@@ -115,6 +116,9 @@ CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "web_cache"},
 }
 
+# Who makes the TPMs that boxes may keep their keys in.
+TPM_AUTHORITIES = ENVIRONMENT.tpm_authorities
+
 # Ledgers by name, as CACHES does for caches. What is in OPTIONS_FILE comes on top of OPTIONS.
 LEDGER = ENVIRONMENT.ledger
 LEDGER_KEYS = DATA_DIR / "keys" / "default"
@@ -162,6 +166,9 @@ EMAIL_HOST_PASSWORD = ENVIRONMENT.email_password.get_secret_value()
 EMAIL_USE_TLS = True
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = ENVIRONMENT.email_from
+# Where links in mail lead; without it there are none.
+SITE_URL = ENVIRONMENT.site_url.rstrip("/")
+WEBHOOKS_TO_PRIVATE_ADDRESSES = ENVIRONMENT.webhooks_to_private_addresses
 
 # --- language and time ------------------------------------------------------------------------------------------------
 
@@ -278,9 +285,12 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "ledger.sweep": {"task": "ledger.sweep", "schedule": 2.0, "options": {"expires": 10}},
     "ledger.expiries": {"task": "ledger.expiries", "schedule": crontab(hour="6", minute="15")},
+    "notifications.send": {"task": "notifications.send", "schedule": 20.0, "options": {"expires": 20}},
     "metering.anchor": {"task": "metering.anchor", "schedule": 60.0, "options": {"expires": 60}},
     "metering.count": {"task": "metering.count", "schedule": 900.0, "options": {"expires": 900}},
     "metering.imports": {"task": "metering.imports", "schedule": 10.0, "options": {"expires": 10}},
+    "metering.watch": {"task": "metering.watch", "schedule": 300.0, "options": {"expires": 300}},
+    "metering.watch_values": {"task": "metering.watch_values", "schedule": crontab(hour="*/6", minute="45")},
     "offers.daily": {"task": "offers.daily", "schedule": crontab(hour="4", minute="15")},
     "settlement.daily": {"task": "settlement.daily", "schedule": crontab(hour="5", minute="15")},
 }

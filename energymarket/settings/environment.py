@@ -49,6 +49,7 @@ class Environment(BaseSettings):
     csrf_trusted_origins: Names = ()
     custody_key: SecretStr | None = None  # seals the signing keys kept for customers; without it: as secret_key
     data_dir: Path = PROJECT_DIR / "var"
+    tpm_authorities: Path | None = None  # certificates (PEM) of the makers of TPMs whose keys are believed
 
     database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
     redis_url: SecretStr | None = Field(default=None, validation_alias="REDIS_URL")
@@ -73,6 +74,8 @@ class Environment(BaseSettings):
     email_user: str = ""
     email_password: SecretStr = SecretStr("")
     email_from: str = "energymarket@localhost"
+    site_url: str = ""  # such as https://market.example: where links in mail lead; without it mail has none
+    webhooks_to_private_addresses: bool = False  # also plain HTTP on this machine; for tests and closed networks
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     sample_data: Path | None = None

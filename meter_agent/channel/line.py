@@ -10,7 +10,7 @@ from evidence.boxes import ChannelPoll
 from evidence.canonical import encode_bytes
 from evidence.keys import Signer
 from meter_agent.link import Allowance, cost_of_exchange
-from meter_agent.uplink import LONGEST_PROBLEM, Unavailable, is_refusal, retry_after
+from meter_agent.uplink import LONGEST_PROBLEM, Unavailable, is_refusal, retry_after, signing
 
 PATH = "/api/v1/box-channel"
 CLOCK = "Box-Clock"
@@ -46,12 +46,9 @@ class Line:
 
     async def poll(self, sequence: int, wait: int) -> tuple[list[Any], float]:
         """Instructions after `sequence` as JSON, oldest first, and the seconds before the next poll is welcome."""
-        answer = await self._send(
-            "GET",
-            f"{self.url}?wait={wait}",
-            wait + ANSWER_WITHIN,
-            headers={"Authorization": self._credentials(sequence)},
-        )
+        with signing():
+            headers = {"Authorization": self._credentials(sequence)}
+        answer = await self._send("GET", f"{self.url}?wait={wait}", wait + ANSWER_WITHIN, headers=headers)
         if answer.status_code == 204:
             return [], retry_after(answer) or 0
         if answer.status_code == 200:

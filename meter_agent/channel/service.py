@@ -7,6 +7,7 @@ be the utility gets no answer; what the utility said and cannot be done is refus
 import asyncio
 import json
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -20,6 +21,7 @@ from meter_agent.channel.line import Line
 from meter_agent.channel.orders import INTERRUPTED, Ending, Failure, Handler, How, Order, Outcome, Refusal
 from meter_agent.channel.store import Store, StoreError
 from meter_agent.faults import Fault
+from meter_agent.keys import KeyFault
 from meter_agent.uplink import Unavailable, pause
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ class Channel:
         self._fault = Fault(f"channel to {line.url}")
         self._strange = Fault("instructions")
         self._posting = asyncio.Lock()
+        self._owed: deque[tuple[Order, Outcome]] = deque()
         self._answered = asyncio.Event()
 
     def silent_seconds(self) -> float | None:
@@ -102,7 +105,7 @@ class Channel:
                 failures += 1
                 self._fault.failed(error)
                 rest = pause(failures, error.retry_after, SHORTEST_PAUSE)
-            except StoreError as error:
+            except (StoreError, KeyFault) as error:
                 failures += 1
                 self._fault.failed(error)
                 rest = pause(failures, None, SHORTEST_PAUSE)
@@ -124,6 +127,7 @@ class Channel:
 
     async def turn(self) -> float:
         """Post answers, poll once, do what was told; the seconds to wait before the next turn."""
+        self._pay()
         await self.post_answers()
         sequence, _ = self.store.reached()
         # The first one after a start is short: until somebody answers, what is steered from afar stays safe.
@@ -177,18 +181,29 @@ class Channel:
             raise Ending(how)
 
     def answer(self, order: Order, outcome: Outcome) -> None:
-        body = json.dumps(outcome.body, separators=(",", ":"), sort_keys=True).encode()
-        said = InstructionAnswer(
-            self.device,
-            self.key.public_key.id,
-            order.sequence,
-            order.digest,
-            outcome.state,
-            max(0, int(self.instants.wall())),
-            body_hash(body),
-        )
-        self.store.answer(order.sequence, Signed(said, self.key.sign(said.digest), body).as_json("answer"))
-        self._answered.set()
+        """Sign and store what became of an instruction, or do it as soon as key and disk allow."""
+        self._owed.append((order, outcome))
+        try:
+            self._pay()
+        except (StoreError, KeyFault) as error:
+            self._fault.failed(f"the answer to {order.sequence} has to wait: {error}")
+
+    def _pay(self) -> None:
+        while self._owed:
+            order, outcome = self._owed[0]
+            body = json.dumps(outcome.body, separators=(",", ":"), sort_keys=True).encode()
+            said = InstructionAnswer(
+                self.device,
+                self.key.public_key.id,
+                order.sequence,
+                order.digest,
+                outcome.state,
+                max(0, int(self.instants.wall())),
+                body_hash(body),
+            )
+            self.store.answer(order.sequence, Signed(said, self.key.sign(said.digest), body).as_json("answer"))
+            self._owed.popleft()
+            self._answered.set()
 
     def _trust(self, value: object) -> Signed[Instruction]:
         try:

@@ -1,4 +1,4 @@
-"""Instructions that take a moment: a new configuration, reading again, a restart, a new key."""
+"""Instructions that take a moment: a new configuration, reading again, a restart."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -67,19 +67,6 @@ class Reread:
             return done(**await task(table))
         except ConfigError as error:
             raise Refusal("format", message=str(error)) from None
-
-    async def resume(self, order: Order) -> Outcome:
-        return INTERRUPTED
-
-
-class RotateKey:
-    """`rotate` makes a new key and gives what the head-end must know of it, signed by both keys."""
-
-    def __init__(self, rotate: Callable[[Order], Awaitable[Mapping[str, Any]]]) -> None:
-        self.rotate = rotate
-
-    async def act(self, order: Order) -> Outcome:
-        return done(**await self.rotate(order))
 
     async def resume(self, order: Order) -> Outcome:
         return INTERRUPTED

@@ -3,6 +3,8 @@
 import os
 import secrets
 import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from meter_agent.keys.errors import KeyFileError
@@ -26,18 +28,34 @@ def make_private_file(path: Path, content: bytes) -> None:
         if not path.parent.exists():
             path.parent.mkdir(parents=True, mode=0o700)
         check_folder(path.parent)
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        try:
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+        with _draft(path, content) as draft:
             link(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
         sync_folder(path.parent)
     except OSError as error:
         raise KeyFileError(f"{path} cannot be made: {error.strerror}") from None
+
+
+def replace_private_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, in the place of the one before. Raises `KeyFileError`."""
+    try:
+        with _draft(path, content) as draft:
+            draft.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def _draft(path: Path, content: bytes) -> Generator[Path, None, None]:
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def link(source: Path, path: Path) -> None:

@@ -13,13 +13,13 @@ PATH = "/api/v1/daily-reports"
 
 
 class RelaySender:
-    def __init__(self, way: Relay, client: httpx.AsyncClient) -> None:
-        self.way = way
+    def __init__(self, way: Relay, client: httpx.AsyncClient, path: str = PATH) -> None:
+        self.url = way.server + path
         self.client = client
 
     async def send(self, report: Report, write_down: WriteDown) -> Code | None:
         try:
-            answer = await self.client.post(self.way.server + PATH, json={"envelope": encode_bytes(report.envelope)})
+            answer = await self.client.post(self.url, json={"envelope": encode_bytes(report.envelope)})
         except httpx.HTTPError as error:
             raise Unavailable(f"{type(error).__name__} {error}") from None
         if is_refusal(answer) and answer.status_code == 422:

@@ -45,6 +45,10 @@ FORMS = {
         {"device": "bytes32", "key": "bytes32", "sequence": "uint64", "at": "uint64"},
     ),
     "document": ("em/device-document/1", {"device": "bytes32", "key": "bytes32", "body": "bytes32"}),
+    "boxStatus": (
+        "em/box-status/1",
+        {"device": "bytes32", "key": "bytes32", "sequence": "uint64", "body": "bytes32"},
+    ),
     "release": (
         "em/agent-release/1",
         {"major": "uint32", "minor": "uint32", "patch": "uint32", "size": "uint64", "archive": "bytes32"},

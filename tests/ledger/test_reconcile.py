@@ -27,13 +27,14 @@ from apps.ledger.services.reconcile import audit
 from apps.ledger.services.replay import verify
 from apps.ledger.services.sweep import drain
 from apps.metering.models import Anchor, Device, DeviceKey
-from apps.metering.services.devices import register_device, revoke_key
+from apps.metering.services.devices import revoke_key
 from apps.offers.models import Declaration, Offer, Purchase
 from apps.offers.services import buy
 from apps.settlement.models import Settlement
 from evidence import commands
 from evidence.commands.kinds import (
     ChangeParticipantState,
+    ReportDailyEnergy,
     RevokeDeviceKey,
     RotateDeviceKey,
     TransferDevice,
@@ -57,10 +58,6 @@ def market(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterato
         outer._from_testcase = True  # type: ignore[attr-defined]
         with outer:
             world = make_world()
-            key = SoftwareKey.generate().public_key
-            owner, point = world.alice_point.party, world.alice_point
-            register_device(area=world.market.area, owner=owner, name="Meter", key=key, points=[point])
-            drain(DEFAULT)
             yield world
             transaction.set_rollback(True)
 
@@ -283,10 +280,10 @@ TAMPERED = {
         changed(Plant, power_w=1), r"plants \d+ .*: power_w is 1 here and 10000 on the ledger"
     ),
     "a device's owner": Tampering(
-        lambda w: Device.objects.update(owner=w.bob_point.party), r"devices \d+ \(Meter\): owner is"
+        lambda w: Device.objects.update(owner=w.bob_point.party), r"devices \d+ \(Box\): owner is"
     ),
     "a revocation taken back": Tampering(
-        take_back_revocation, r"devices \d+ \(Meter\): revoked is False here and True on the ledger"
+        take_back_revocation, r"devices \d+ \(Box\): revoked is False here and True on the ledger"
     ),
     "an anchor's count": Tampering(changed(Anchor, count=7), r"anchors \d+ .*: count is 7 here and 2 on the ledger"),
     "an anchor's root": Tampering(
@@ -430,8 +427,11 @@ def test_an_audit_asks_no_more_of_many_objects(world: World) -> None:
 
 
 def test_every_consumer_has_reconcilers_for_its_objects() -> None:
-    """What is confirmed by a consumer is also held against the ledger; much shows in the device."""
-    shown = {RevokeDeviceKey, RotateDeviceKey, TransferDevice}
+    """What is confirmed by a consumer is also held against the ledger; much shows in the device.
+
+    A report of a day is only copied from the ledger: nothing here could differ before it is there.
+    """
+    shown = {ReportDailyEnergy, RevokeDeviceKey, RotateDeviceKey, TransferDevice}
     told = {kind for consumer in consumers() for kind in consumer.confirmed} - shown
     assert told == {kind for reconciler in reconcilers() for kind in reconciler.sent_by}
 

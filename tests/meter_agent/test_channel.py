@@ -22,6 +22,7 @@ from meter_agent.channel.service import BEHIND_SECONDS, Channel
 from meter_agent.channel.store import Store, StoreError
 from meter_agent.channel.tasks import Reread, Restart
 from meter_agent.journal import Journal
+from meter_agent.keys import KeyUnavailable
 from meter_agent.link import Allowance
 from meter_agent.tables import Table
 from meter_agent.uplink import Unavailable
@@ -274,6 +275,23 @@ def test_a_restart_is_done_once_the_box_is_back(
     assert answered(store) == (1, DONE, {})
 
 
+def test_an_ending_waits_for_the_slot_that_is_being_read(channel: Channel) -> None:
+    channel.handlers[InstructionKind.RESTART] = Restart()
+
+    async def work() -> None:
+        reading = asyncio.Lock()
+        channel.quiet = lambda: reading
+        await reading.acquire()
+        task = asyncio.create_task(channel.take(told(InstructionKind.RESTART)))
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        reading.release()
+        with pytest.raises(Ending):
+            await task
+
+    asyncio.run(work())
+
+
 def test_the_first_answer_stays(channel: Channel, store: Store, recorder: Recorder) -> None:
     take(channel, told(InstructionKind.OUTPUT))
     order = Order(1, b"\x01" * 32, 3, 0, 0, {})
@@ -361,6 +379,27 @@ def test_an_answer_that_was_not_heard_is_posted_again(connected: Channel, utilit
     utility.take_answer = real  # type: ignore[method-assign]
     turns(connected)
     assert (lost, utility.said(1), recorder.begun) == (["stored"], (DONE, {}), [{}])
+
+
+def test_an_answer_waits_for_a_key_that_is_away(
+    connected: Channel, utility: Utility, recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Away:
+        public_key = KEY.public_key
+
+        def sign(self, digest: bytes) -> bytes:
+            raise KeyUnavailable("no answer from the process with the key")
+
+    utility.instructions = [told(InstructionKind.OUTPUT)]
+    connected.key = Away()
+    turns(connected)
+    assert (recorder.begun, utility.answers) == ([{}], [])
+    assert "the answer to 1 has to wait" in caplog.text
+    with pytest.raises(KeyUnavailable):
+        turns(connected)
+    connected.key = KEY
+    turns(connected)
+    assert (recorder.begun, utility.said(1)) == ([{}], (DONE, {}))
 
 
 def test_an_answer_that_is_refused_for_good_does_not_hold_up_the_rest(connected: Channel, utility: Utility) -> None:

@@ -24,6 +24,7 @@ import pytest
 from evidence.keys import Algorithm, PublicKey, SoftwareKey
 from evidence.readings import Reading
 from meter_agent.__main__ import main
+from meter_agent.channel.line import Line
 from meter_agent.journal import Journal
 from meter_agent.keys import KeyFileError, KeyRefused, KeyUnavailable, Place, await_key, open_key
 from meter_agent.keys.messages import MOST_BYTES
@@ -32,10 +33,13 @@ from meter_agent.keys.remote import RemoteKeys
 from meter_agent.keys.ring import KeyRing
 from meter_agent.keys.settings import FileKey, ProcessKey, ProcessSettings, read_process_settings
 from meter_agent.keys.software import Software
+from meter_agent.link import Allowance
+from meter_agent.local_api import Problem, Request, sign_text
 from meter_agent.tables import ConfigError
+from meter_agent.uplink import Unavailable
 from tests.conftest import SOAK
 from tests.meter_agent.key_processes import IN_A_FILE, ROOT, KeyProcess, running_key_process
-from tests.meter_agent.support import HOUSE, kept, make_config, make_uplink, running_head_end, store
+from tests.meter_agent.support import DEVICE, HOUSE, kept, make_config, make_uplink, running_head_end, store
 
 DIGEST = b"\x05" * 32
 KILLS = 100 if SOAK else 5
@@ -345,6 +349,20 @@ def test_readings_wait_while_there_is_nobody_to_sign_them(
         process.start()
         assert asyncio.run(drain())
         assert head_end.readings == [Reading(HOUSE, 1, 0, 5)]
+
+
+def test_the_channel_and_the_local_api_say_that_nobody_signs(tmp_path: Path, journal: Journal) -> None:
+    key = await_key(ProcessKey(tmp_path / "socket"))
+
+    async def poll() -> None:
+        async with httpx.AsyncClient() as client:
+            await Line("http://127.0.0.1:9", DEVICE, key, client, Allowance(journal, None)).poll(0, 1)
+
+    with pytest.raises(Unavailable, match="no key process answers"):
+        asyncio.run(poll())
+    with pytest.raises(Problem, match="no key process answers") as caught:
+        sign_text(key, Request("POST", "/sign", {}, b'{"text": "x"}'))
+    assert caught.value.status == 503
 
 
 def test_the_commands_exchange_a_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,10 @@ from typing import Any
 from evidence.box_forms import Signed, read_signed
 from evidence.boxes import ChannelPoll, Instruction, InstructionAnswer, InstructionKind, body_hash
 from evidence.canonical import decode_bytes
+from evidence.commands import Command
+from evidence.commands.kinds import RotateDeviceKey
 from evidence.keys import PublicKey, SoftwareKey
+from ledger_adapters.contract import Code
 from tests.meter_agent.support import DEVICE, KEY
 
 UTILITY = SoftwareKey.generate()
@@ -47,7 +50,13 @@ class Utility:
     answers: list[dict[str, Any]] = field(default_factory=list)
     polls: list[ChannelPoll] = field(default_factory=list)
     script: list[Any] = field(default_factory=list)
+    next_keys: list[PublicKey] = field(default_factory=list)
     address: str = ""
+
+    def key_of(self, key: bytes) -> PublicKey:
+        """One of the keys that the device has had."""
+        (found,) = [each for each in (self.device_key, *self.next_keys) if each.id == key]
+        return found
 
     def tell(self, kind: InstructionKind, body: Any = None, **change: Any) -> int:
         sequence = len(self.instructions) + 1
@@ -67,8 +76,8 @@ class Utility:
     def take_poll(self, header: str) -> ChannelPoll:
         content = decode_bytes(header.removeprefix("Box "))
         poll = ChannelPoll.decode(content[:POLL_BYTES])
-        assert self.device_key.verifies(poll.digest, content[POLL_BYTES:])
-        assert (poll.device, poll.key) == (DEVICE, self.device_key.id)
+        assert self.key_of(poll.key).verifies(poll.digest, content[POLL_BYTES:])
+        assert poll.device == DEVICE
         assert all(earlier.at < poll.at for earlier in self.polls)
         self.polls.append(poll)
         return poll
@@ -76,13 +85,20 @@ class Utility:
     def take_answer(self, body: bytes) -> str:
         answer = json.loads(body)
         signed = read_signed(InstructionAnswer, "answer", answer)
-        assert self.device_key.verifies(signed.said.digest, signed.signature)
+        assert self.key_of(signed.said.key).verifies(signed.said.digest, signed.signature)
         known = [each for each in self.answers if each["answer"]["sequence"] == answer["answer"]["sequence"]]
         if known:
             assert known == [answer], "one instruction was answered twice, and not alike"
             return "known"
         self.answers.append(answer)
         return "stored"
+
+    def take_rotation(self, body: bytes) -> str:
+        """The word of a ledger that applies everything."""
+        fields = Command.from_bytes(decode_bytes(json.loads(body)["envelope"])).fields
+        assert isinstance(fields, RotateDeviceKey)
+        self.next_keys.append(PublicKey(fields.algorithm, fields.x, fields.y))
+        return str(int(Code.APPLIED))
 
     def said(self, sequence: int) -> tuple[int, dict[str, Any]]:
         """State and body of the answer to an instruction."""
@@ -112,7 +128,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if not self.follow_script():
+        if self.path == "/api/v1/key-rotations":
+            self.reply(202, {"code": self.utility.take_rotation(body)})
+        elif not self.follow_script():
             self.reply(200, {"sequence": "", "status": self.utility.take_answer(body)})
 
     def follow_script(self) -> bool:

@@ -15,7 +15,7 @@ from apps.metering.services import enrolment as services
 from evidence.box_forms import Signed, read_members, read_signed
 from evidence.boxes import Enrolment, EnrolmentAnswer, Instruction, body_hash, code_id, code_key, mac
 from evidence.canonical import decode_bytes, encode_bytes
-from evidence.keys import SoftwareKey
+from evidence.keys import Signer, SoftwareKey
 from tests.factories import MembershipFactory, UserFactory
 from tests.market import make_market
 
@@ -73,10 +73,18 @@ def make_enrolment() -> Market:
 @dataclass
 class Box:
     code: str
-    key: SoftwareKey = field(default_factory=SoftwareKey.generate)
+    key: Signer = field(default_factory=SoftwareKey.generate)
 
     def content(self, **changed: Any) -> dict[str, Any]:
-        return {"agent": "0.1", "server": SERVER, "meters": METERS, "tests": [], "problem": "", **changed}
+        return {
+            "agent": "0.1",
+            "server": SERVER,
+            "meters": METERS,
+            "tests": [],
+            "problem": "",
+            "attestation": {},
+            **changed,
+        }
 
     def request(self, content: Any = None, *, code: str = "", signer: SoftwareKey | None = None) -> dict[str, Any]:
         """What it posts; `signer` may be another key than the one it names."""

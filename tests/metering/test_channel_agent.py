@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -19,7 +21,8 @@ from apps.metering.choices import InstructionState
 from apps.metering.doorbell import DOORBELL
 from apps.metering.models import Instruction
 from apps.metering.services.instructions import instruct
-from evidence.boxes import InstructionKind, body_hash
+from evidence.boxes import InstructionKind, body_hash, text_digest
+from evidence.canonical import decode_bytes
 from evidence.keys import SoftwareKey
 from tests.meter_agent.slave import Slave, running_slave
 from tests.metering.channel import make_channel, utility_key
@@ -28,6 +31,13 @@ from tests.metering.head_end import HeadEnd
 ROOT = Path(__file__).parents[2]
 KIND = InstructionKind
 RESTART = 75
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def settings(head_end: HeadEnd, server: str, slave: Slave) -> str:
@@ -48,6 +58,10 @@ grid = {{ host = "127.0.0.1", port = 9, unit = 1, map = "sunspec203" }}
 
 [channel]
 wait_seconds = 25
+
+[local_api]
+port = {free_port()}
+token_file = "api.token"
 
 [[plants]]
 name = "battery"
@@ -99,6 +113,14 @@ class Agent:
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(20)
+
+    def ask(self, method: str, path: str, **request: Any) -> Any:
+        """The local API."""
+        text = (self.folder / "agent.toml").read_text()
+        port = text.partition("[local_api]\nport = ")[2].partition("\n")[0]
+        token = (self.folder / "api.token").read_text().strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.request(method, f"http://127.0.0.1:{port}{path}", headers=headers, **request).json()
 
     @property
     def said(self) -> str:
@@ -155,6 +177,12 @@ def test_a_box_does_what_it_is_told_within_a_second(head_end: HeadEnd, agent: Ag
     assert fate(told) == (InstructionState.REFUSED, '{"code":"limit","longest":600,"seconds":601}')
     told = instruct(head_end.device, KIND.REREAD, {"what": "sums"})
     assert fate(told) == (InstructionState.DONE, '{"sums":[]}')
+    status = agent.ask("GET", "/status")
+    assert [each["sequence"] for each in status["channel"]["instructions"]] == [3, 2, 1]
+    assert status["outputs"] == [{"name": "boiler", "is_safe": False}]
+    assert status["plants"] == [{"name": "battery", "set": 0, "measured": 0}]
+    signed = agent.ask("POST", "/sign", json={"text": "hello"})
+    assert head_end.key.public_key.verifies(text_digest(b"hello"), decode_bytes(signed["signature"]))
     assert agent.end() == 0
     assert slave.coils == {3: False}
 
@@ -219,9 +247,9 @@ def test_nobody_but_the_utility_is_obeyed(head_end: HeadEnd, agent: Agent, slave
         kind=KIND.OUTPUT,
         since=genuine.since,
         until=genuine.until,
-        body=body,
         issuer=genuine.issuer,
     )
+    forged.body = body
     assert forged.said.body == body_hash(body)
     forged.signature = SoftwareKey.generate().sign(forged.said.digest)
     forged.save()

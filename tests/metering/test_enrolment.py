@@ -2,12 +2,18 @@
 
 import datetime as dt
 import json
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from django.core.cache import cache
+from django.urls import reverse
 from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.accounts.permissions import Action, Viewer
 from apps.assets.services import reading_secret
 from apps.ledger.choices import LedgerState
@@ -15,12 +21,16 @@ from apps.ledger.ledgers import DEFAULT
 from apps.ledger.services.sweep import drain
 from apps.metering.choices import EnrolmentState, MeterRole
 from apps.metering.exceptions import EnrolmentError
-from apps.metering.models import Device, EnrolmentCode, FoundMeter
+from apps.metering.models import Device, EnrolmentCode, FoundMeter, Instruction
 from apps.metering.services import enrolment as services
 from evidence.boxes import new_code
-from evidence.keys import SoftwareKey
+from evidence.canonical import decode_bytes, encode_bytes
+from evidence.keys import Algorithm, SoftwareKey
+from tests.conftest import signed_in
+from tests.endorsement import Authority
 from tests.metering.enrolling import GRID, METERS, ROOF, SERVER, Box, Market, found, make_enrolment, send
 from tests.metering.head_end import assert_refused
+from tests.metering.tpm_by_hand import Area, PrivateKey, activate, endorsement_area
 
 
 @pytest.fixture
@@ -69,6 +79,20 @@ def test_a_box_waits_for_its_installer_and_then_gets_signed_settings(market: Mar
             }
         ],
     }
+
+
+def test_the_secrets_of_readings_are_sealed_and_not_shown(market: Market, box: Box) -> None:
+    box.told()
+    market.assign()
+    services.configure(market.row, market.clerk)
+    secret = reading_secret(market.point.occupancies.get()).hex()
+    stored = Instruction.objects.get()
+    assert secret in stored.body.decode()
+    assert secret.encode() not in bytes(stored.sealed_body)
+    User.objects.filter(pk=market.clerk.pk).update(is_staff=True)
+    shown = signed_in(market.clerk).get(reverse("admin:metering_instruction_change", args=[stored.pk])).content.decode()
+    assert bytes(market.point.ledger_id).hex() in shown
+    assert secret not in shown
 
 
 def test_a_box_goes_live_once_its_meters_were_read(market: Market, box: Box) -> None:
@@ -175,7 +199,76 @@ def test_an_area_may_want_keys_that_cannot_leave_their_chip(market: Market, box:
     assert market.row.state == EnrolmentState.OPEN
 
 
-LONE = b'{"agent":"\\ud800","server":"https://m.example","meters":[],"tests":[],"problem":""}'
+@dataclass
+class Chip:
+    """A TPM of a known maker, and the key that it holds."""
+
+    maker: Authority
+    ek: PrivateKey
+    key: SoftwareKey
+    area: Area
+
+    @property
+    def material(self) -> dict[str, str]:
+        parts = (self.maker.certify(self.ek.public_key()), bytes(endorsement_area(self.ek)), bytes(self.area))
+        names = ("ek_certificate", "ek_public", "key_public")
+        return {name: encode_bytes(part) for name, part in zip(names, parts, strict=True)}
+
+    def answer(self, credential: str) -> dict[str, str]:
+        return {"secret": encode_bytes(activate(self.ek, self.area.name, decode_bytes(credential)))}
+
+
+@pytest.fixture
+def chip(market: Market, tmp_path: Path, settings: Any) -> Chip:
+    """In an area that wants one."""
+    market.area.software_keys = False
+    market.area.save()
+    maker = Authority(until=timezone.now() + dt.timedelta(days=1))
+    settings.TPM_AUTHORITIES = tmp_path / "makers.pem"
+    settings.TPM_AUTHORITIES.write_bytes(maker.certificate.public_bytes(Encoding.PEM))
+    private = ec.generate_private_key(ec.SECP256R1())
+    key = SoftwareKey(Algorithm.P256, private.private_numbers().private_value.to_bytes(32, "big"))
+    return Chip(maker, ec.generate_private_key(ec.SECP256R1()), key, Area(private.public_key()))
+
+
+def test_a_box_shows_that_its_key_is_in_a_tpm(market: Market, chip: Chip) -> None:
+    box = Box(market.code, chip.key)
+    first = box.told(box.content(attestation=chip.material))
+    assert first["state"] == "challenged"
+    # The answer was lost: the box begins again, and only the last challenge counts.
+    told = box.told(box.content(attestation=chip.material))
+    old = box.post(box.content(attestation=chip.answer(first["credential"])))
+    assert_refused(old, 422, "body.attestation", "wrong_secret")
+    assert market.row.state == EnrolmentState.CHALLENGED
+    assert box.told(box.content(attestation=chip.answer(told["credential"]))) == {"state": "waiting"}
+    assert market.row.attestation is not None
+    assert set(market.row.attestation) == {"tpm"}
+
+
+def test_a_challenge_that_was_not_answered_says_nothing_about_a_key(market: Market, chip: Chip) -> None:
+    market.area.software_keys = True
+    market.area.save()
+    box = Box(market.code, chip.key)
+    assert box.told(box.content(attestation=chip.material))["state"] == "challenged"
+    assert box.told(box.content()) == {"state": "waiting"}
+    assert market.row.attestation is None
+
+
+def test_a_tpm_shows_its_own_key_only(market: Market, chip: Chip) -> None:
+    box = Box(market.code)
+    assert_refused(box.post(box.content(attestation=chip.material)), 422, "body.attestation", "another_key")
+
+
+def test_a_tpm_of_an_unknown_maker_is_not_believed(market: Market, chip: Chip) -> None:
+    box = Box(market.code, chip.key)
+    stranger = replace(chip, maker=Authority(until=timezone.now() + dt.timedelta(days=1)))
+    assert_refused(box.post(box.content(attestation=stranger.material)), 422, "body.attestation", "foreign_ek")
+    assert_refused(box.post(box.content(attestation={"secret": "AA"})), 422, "body.attestation", "needed")
+    assert_refused(box.post(box.content(attestation={"secret": "!"})), 422, "body.attestation", "format")
+    assert market.row.state == EnrolmentState.OPEN
+
+
+LONE = b'{"agent":"\\ud800","server":"https://m.example","meters":[],"tests":[],"problem":"","attestation":{}}'
 
 
 @pytest.mark.parametrize(

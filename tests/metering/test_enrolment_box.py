@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from pytest_django.live_server_helper import LiveServer
 from apps.metering.choices import EnrolmentState, MeterRole
 from apps.metering.models import Device, EnrolmentCode
 from apps.metering.services import enrolment as services
-from evidence.keys import SoftwareKey
 from meter_agent.config import read_config
-from meter_agent.enrolment import Enroller, listed_meters
-from meter_agent.meters import MeterConfig
+from meter_agent.enrolment import Enroller
+from meter_agent.finding import found_meters
+from meter_agent.keys import open_keys, read_key_settings
 from meter_agent.simulator import Simulation
 from tests.meter_agent.support import PROFILE
 from tests.metering.enrolling import Box, Market, make_enrolment
@@ -65,25 +66,26 @@ def settings_file(folder: Path, port: int) -> Path:
     return path
 
 
-async def enrol(market: Market, address: str, code: str, folder: Path, key: SoftwareKey) -> tuple[bytes, Path]:
+async def enrol(market: Market, address: str, code: str, folder: Path) -> tuple[bytes, Path]:
     async with Simulation(PROFILE, host="127.0.0.1", port=0) as simulation, httpx.AsyncClient() as client:
         path = settings_file(folder, simulation.port)
         installer = Installer(market)
-        enroller = Enroller(path, address, code, key, lambda: listed_meters(path), client, sleep=installer.pause)
+        discover = partial(found_meters, path, range(1, 4))
+        enroller = Enroller(
+            path, address, code, open_keys(read_key_settings(path)), discover, client, sleep=installer.pause
+        )
         return await enroller.run(), path
 
 
 def test_the_agent_gets_into_a_market_and_can_start(market: Market, live_server: LiveServer, tmp_path: Path) -> None:
-    key = SoftwareKey.generate()
-    device, path = asyncio.run(enrol(market, live_server.url, market.code, tmp_path, key))
+    device, path = asyncio.run(enrol(market, live_server.url, market.code, tmp_path))
     row = market.row
     assert (row.state, row.live_by) == (EnrolmentState.LIVE, market.installer)
     assert bytes(Device.objects.get().ledger_id) == device
     config = read_config(path)
     (point,) = config.points
     assert (config.device, point.id) == (device, bytes(market.point.ledger_id))
-    units = {role: meter.unit for role, meter in point.meters.items() if isinstance(meter, MeterConfig)}
-    assert units == {"generation": 2, "grid": 1}
+    assert {role: meter.place[1] for role, meter in point.meters.items()} == {"generation": "2", "grid": "1"}
     assert [sorted(meter.energy) for meter in row.meters.all()] == [["export", "import"]] * 2
     assert all(sum(meter.energy.values()) > 0 for meter in row.meters.all())
 

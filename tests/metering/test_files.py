@@ -229,6 +229,16 @@ def test_what_a_dead_worker_left_is_taken_up_and_the_slow_one_stores_nothing(
     assert Batch.objects.count() == 2
 
 
+def test_a_file_over_which_workers_die_again_and_again_is_given_up(market: Market) -> None:
+    delivery = receive(market, profile("bob-1"))
+    begin(delivery)
+    ReadingImport.objects.update(attempt=files.MOST_ATTEMPTS)
+    assert run_imports() == 0
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.report["problems"][0]["rule"]) == (ImportState.FAILED, "given_up")
+    assert not Batch.objects.exists()
+
+
 def test_a_file_that_nobody_wants_is_dropped(market: Market) -> None:
     delivery = receive(market, profile("bob-1"))
     assert discard(delivery)

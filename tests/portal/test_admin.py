@@ -27,6 +27,8 @@ EDITABLE = {
     "assets_meteringpoint",
     "assets_plant",
     "metering_virtualpoint",
+    "metering_thresholds",
+    "notifications_webhook",
     "tariffs_tariff",
     "tariffs_vatrate",
     "supply_supplycontract",

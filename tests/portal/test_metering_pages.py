@@ -120,7 +120,7 @@ def test_a_clerk_records_an_exchange(world: World) -> None:
     said = client.post(url, {**form, "at": "yesterday"}).content.decode()
     assert "Write a day and a time." in said
     said = client.post(url, form, follow=True).content.decode()
-    assert "The exchange is recorded." in said and "81,234.57" in said
+    assert "The exchange is recorded." in said and "81,234.567" in said
     old, new = Measurement.objects.filter(point=world.alice_point).order_by("since")
     at = start_of(world, dt.date(2026, 6, 2)) + 12 * 3600
     assert (old.until, old.serial, old.counters_out) == (at, "OLD", {"1": 81_234_567})
@@ -157,5 +157,8 @@ def test_a_virtual_point_shows_what_it_is_computed_from(world: World) -> None:
     # 24 hours of 500 Wh, less 8 hours of 2,000 Wh.
     assert "4.00 kWh" in said
     assert "24/24" in said and "signed by the operator who imported it" in said
+    assert "- alice-1" in said and "Over the day" not in said, "a balance below zero is no curve"
+    world.virtual.terms.filter(sign=-1).delete()
+    assert "Over the day" in page(world, "alice", "virtual_point", world.virtual.pk, day=FIRST)
     assert "V-1" in page(world, "alice", "virtual_points")
     assert "V-1" not in page(world, "bob", "virtual_points")

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from apps.accounts.invitations import token_of
 from apps.accounts.models import Membership
-from apps.metering.models import EnrolmentCode
+from apps.metering.models import Alarm, EnrolmentCode
 from apps.offers.models import Offer, Purchase
 from apps.portal.urls import urlpatterns
 from tests.portal.test_imports import an_import
@@ -57,7 +57,10 @@ PAGES: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, int
     ("ledger", lambda w: [], (LOGIN, 404, 404, 404, 200, 200)),
     ("record", lambda w: [bytes(w.purchase.command_id or b"").hex()], (LOGIN, 200, 200, 404, 200, 200)),
     ("seal", lambda w: [bytes(w.purchase.command_id or b"").hex()], (LOGIN, 200, 200, 404, 200, 200)),
+    ("fleet", lambda w: [], (LOGIN, 404, 404, 404, 200, 200)),
+    ("fleet_box", lambda w: [w.alarm.device_id], (LOGIN, 404, 404, 404, 200, 200)),
     ("account", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
+    ("notices", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
     ("people", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
     ("invitation", lambda w: [token_of(w.asked)], (LOGIN, 302, 403, 403, 403, 403)),
 ]
@@ -82,18 +85,30 @@ STAFF_ACTIONS = ("renew_code", "register_box", "go_live", "undo_enrolment")
 IMPORT_ACTIONS = ["store_import", "stop_import", "discard_import"]
 
 
+# What only staff do: who looks after a box.
+ALARM_ACTIONS: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, int, int, int]]] = [
+    ("alarm_seen", lambda w: [w.alarm.pk], (LOGIN, 404, 404, 404, 302, 403)),
+]
+
+
 # Stays open; tried by everybody in a module of its own.
 STREAMS = ["live"]
 
 
 def rows() -> list[object]:
     """What the actions change."""
-    models = (Offer, Membership, EnrolmentCode)
+    models = (Offer, Membership, EnrolmentCode, Alarm)
     return [row for model in models for row in model._default_manager.order_by("pk").values()]
 
 
 def test_the_tables_name_every_address() -> None:
-    tried = [*OF_STAFF, *(name for name, *_ in PAGES + ACTIONS), *IMPORT_ACTIONS, *STAFF_ACTIONS, *STREAMS]
+    tried = [
+        *OF_STAFF,
+        *(name for name, *_ in PAGES + ACTIONS + ALARM_ACTIONS),
+        *IMPORT_ACTIONS,
+        *STAFF_ACTIONS,
+        *STREAMS,
+    ]
     assert sorted(tried) == sorted(str(pattern.name) for pattern in urlpatterns)
 
 
@@ -106,20 +121,24 @@ def test_who_may_see_a_page(
     assert found == dict(zip(PEOPLE, statuses, strict=True))
 
 
-@pytest.mark.parametrize(("name", "arguments", "statuses"), ACTIONS, ids=[action[0] for action in ACTIONS])
+@pytest.mark.parametrize(
+    ("name", "arguments", "statuses", "actor"),
+    [*((*action, "alice") for action in ACTIONS), *((*action, "clerk") for action in ALARM_ACTIONS)],
+    ids=[action[0] for action in ACTIONS + ALARM_ACTIONS],
+)
 def test_who_may_act(
-    world: World, name: str, arguments: Callable[[World], list[object]], statuses: tuple[int, ...]
+    world: World, name: str, arguments: Callable[[World], list[object]], statuses: tuple[int, ...], actor: str
 ) -> None:
     url = reverse(f"portal:{name}", args=arguments(world))
     wanted = dict(zip(PEOPLE, statuses, strict=True))
     # The one who may comes last: whatever the others tried has changed nothing before.
-    for person in sorted(PEOPLE, key=lambda person: person == "alice"):
+    for person in sorted(PEOPLE, key=lambda person: person == actor):
         before = rows()
         response = world.client(person).post(url)
         assert response.status_code == wanted[person], person
         if person == "guest":
             assert response.headers["Location"].startswith("/accounts/login/")
-        if person != "alice":
+        if person != actor:
             assert rows() == before
     assert rows() != before
 

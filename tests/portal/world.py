@@ -14,7 +14,8 @@ from apps.billing.models import DocumentKind, Invoice
 from apps.billing.services.invoices import bill_area
 from apps.ledger.ledgers import DEFAULT
 from apps.ledger.services.sweep import drain
-from apps.metering.models import EnrolmentCode, Measurement, Term, VirtualPoint
+from apps.metering.choices import AlarmKind
+from apps.metering.models import Alarm, EnrolmentCode, Measurement, Term, VirtualPoint
 from apps.metering.services.devices import register_device
 from apps.metering.services.enrolment import make_code
 from apps.offers import services as offers
@@ -44,6 +45,7 @@ class World:
     invoice: Invoice  # bob's
     asked: Membership  # whether a friend may act for alice's household
     enrolment: EnrolmentCode  # of a new box, made by the clerk; nobody has used it
+    alarm: Alarm  # of alice's box
     elsewhere: MeteringPoint  # the outsider's
     elsewhere_plant: Plant
     measurement: Measurement  # of alice's point, by her box
@@ -98,8 +100,9 @@ def make_world() -> World:
     measurement = Measurement.objects.get(device=box)
     virtual = _balance(market)
     enrolment = make_code(area=market.area, name="new box", by=users["clerk"])
+    alarm = Alarm.objects.create(device=box, kind=AlarmKind.SILENCE, values={"minutes": 120}, opened_at=timezone.now())
     return World(
-        market, users, offer, draft, purchase, invoice, asked, enrolment, elsewhere, plant, measurement, virtual
+        market, users, offer, draft, purchase, invoice, asked, enrolment, alarm, elsewhere, plant, measurement, virtual
     )
 
 

@@ -349,6 +349,7 @@ def box_talk() -> dict[str, Any]:
     )
     poll = boxes.ChannelPoll(ident("device"), key.id, 9, NOW * 1000 + 17)
     document = boxes.Document(ident("device"), key.id, boxes.body_hash(b'{"measures":[]}'))
+    status = boxes.BoxStatus(ident("device"), key.id, 9, boxes.body_hash(b'{"refused":"0"}'))
     release = boxes.Release(1, 4, 2, 12_345, boxes.body_hash(b"an archive"))
     return {
         "code": {"code": code, "id": boxes.code_id(code), "key": boxes.code_key(code)},
@@ -358,6 +359,7 @@ def box_talk() -> dict[str, Any]:
         "instructionAnswer": _said(done, METER),
         "channelPoll": _said(poll, METER),
         "document": _said(document, METER),
+        "boxStatus": _said(status, METER),
         "release": _said(release, BOB),
         "text": {"text": "a meter's own words", "digest": boxes.text_digest(b"a meter's own words")},
     }

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Value
+from django.db.models.functions import Greatest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -27,6 +29,7 @@ MOST_SITE_W = 100_000_000
 MOST_GENERATION_PERCENT = 150
 # What a site may give to the grid from sources that nobody registers, such as a panel on a balcony.
 MOST_UNREGISTERED_W = 5_000
+NOT_RISING = "sequence_not_rising"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,19 @@ class Accepted:
 
 
 def accept_batch(statement: Statement, signature: bytes, content: Sequence[Reading]) -> Accepted:
-    """Store a device's batch. Raises `InputRefused`, naming field and rule, and then nothing is stored."""
+    """Store a device's batch. Raises `InputRefused`, naming field and rule, and then nothing of it is stored."""
     key = signing_key(statement, signature, "statement")
+    try:
+        return _accept(key, statement, signature, content)
+    except BatchRefused as refused:
+        rule = refused.violations[0].rule
+        # A box whose journal is new goes on by itself with later numbers.
+        if rule != NOT_RISING:
+            Device.objects.filter(pk=key.device_id).update(refused_at=timezone.now(), refused_rule=rule)
+        raise
+
+
+def _accept(key: DeviceKey, statement: Statement, signature: bytes, content: Sequence[Reading]) -> Accepted:
     device = key.device
     known = _known(device, statement, content)
     if known is not None:
@@ -79,7 +93,10 @@ def _store(
         device=device,
         backup=check_measured(measured, content),
     )
-    Device.objects.filter(pk=device.pk).update(last_contact=timezone.now(), last_sequence=statement.sequence)
+    newest = Greatest("newest_end", Value(statement.end))
+    Device.objects.filter(pk=device.pk).update(
+        last_contact=timezone.now(), last_sequence=statement.sequence, newest_end=newest
+    )
     return batch
 
 
@@ -100,7 +117,7 @@ def _known(device: Device, statement: Statement, content: Sequence[Reading]) -> 
     batch = Batch.objects.filter(signer=device.ledger_id, sequence=statement.sequence).first()
     if batch is None:
         raise BatchRefused(
-            Violation("statement.sequence", "sequence_not_rising", _("A later sequence number was seen already.")),
+            Violation("statement.sequence", NOT_RISING, _("A later sequence number was seen already.")),
             status=409,
         )
     if not (batch.statement == statement and _has_content(batch, content)):

@@ -91,6 +91,8 @@ def signing_key(said: Said, signature: bytes, field: str) -> DeviceKey:
             Violation(f"{field}.key", "unknown_key", _("No such key is registered for this device.")), status=403
         )
     if key.revoked_at is not None:
+        if key.public_key.verifies(said.digest, signature):
+            DeviceKey.objects.filter(pk=key.pk).update(misused_at=timezone.now())
         raise InputRefused(Violation(f"{field}.key", "revoked_key", _("This key was revoked.")), status=403)
     if key.grace_until is not None and key.grace_until < timezone.now():
         message = _("This key was exchanged, and the time is over in which it was still accepted.")

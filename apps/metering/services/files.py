@@ -24,6 +24,8 @@ from apps.metering.sources import FILES, read_file
 
 LEASE = dt.timedelta(minutes=10)
 SHOWN_PROBLEMS = 200
+# So often a file may be taken up again after a worker died over it.
+MOST_ATTEMPTS = 20
 
 _TAKEN = (ImportState.QUEUED, ImportState.RUNNING, ImportState.STOPPED, ImportState.STORED)
 
@@ -162,6 +164,9 @@ def _claim() -> ReadingImport | None:
             return None
         found.state, found.attempt, found.lease_until = ImportState.RUNNING, found.attempt + 1, now + LEASE
         found.save(update_fields=["state", "attempt", "lease_until"])
+    if found.attempt > MOST_ATTEMPTS:
+        _fail(found, "", "given_up", _("It was begun %(count)s times and never ended.") % {"count": MOST_ATTEMPTS})
+        return _claim()
     return found
 
 

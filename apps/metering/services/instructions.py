@@ -38,10 +38,10 @@ def instruct(
         kind=kind,
         since=begin,
         until=begin + DEFAULT_SECONDS if until is None else until,
-        body=json.dumps(body, separators=(",", ":"), sort_keys=True).encode(),
         issuer=key.public_key.id,
         given_by=by,
     )
+    instruction.body = json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
     instruction.signature = key.sign(instruction.said.digest)
     instruction.save()
     ring(device.pk)

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from apps.metering.choices import EnrolmentState, MeterRole
 from apps.metering.exceptions import InputRefused, Violation
 from apps.metering.models import DeviceKey, EnrolmentCode, FoundMeter, Instruction
+from apps.metering.services.origins import take_origin
 from evidence.box_forms import Signed
 from evidence.boxes import Enrolment, EnrolmentAnswer, InstructionKind, body_hash, mac
 from evidence.canonical import check_depth
@@ -26,6 +27,7 @@ MOST_BODY_BYTES = 64_000
 MOST_METERS = 64
 MOST_SETTINGS = 1_000
 LARGEST_COUNTER = 2**63
+MEMBERS = {"agent": str, "server": str, "meters": list, "tests": list, "problem": str, "attestation": dict}
 QUANTITIES = ("import", "export", "reactive_1", "reactive_2", "reactive_3", "reactive_4")
 
 
@@ -82,11 +84,8 @@ def _bind(enrolment: EnrolmentCode, said: Enrolment, content: Mapping[str, Any])
             raise InputRefused(Violation("enrolment.x", "known_key", message), status=409)
         enrolment.algorithm, enrolment.x, enrolment.y = said.algorithm, said.x, said.y
         enrolment.used_at = timezone.now()
-    if enrolment.state == EnrolmentState.OPEN:
-        if not enrolment.area.software_keys:
-            message = _("This market wants boxes whose key cannot leave a security chip (TPM). This one shows none.")
-            raise InputRefused(Violation("body.attestation", "needed", message))
-        enrolment.state = EnrolmentState.WAITING
+    if enrolment.state in (EnrolmentState.OPEN, EnrolmentState.CHALLENGED):
+        take_origin(enrolment, said.public_key, content["attestation"])
     enrolment.agent, enrolment.server, enrolment.problem = content["agent"], content["server"], content["problem"]
     enrolment.seen_at = timezone.now()
     enrolment.save()
@@ -137,6 +136,8 @@ def _store_tests(enrolment: EnrolmentCode, content: Mapping[str, Any]) -> None:
 
 def _told(enrolment: EnrolmentCode) -> dict[str, Any]:
     told: dict[str, Any] = {"state": str(enrolment.state)}
+    if enrolment.state == EnrolmentState.CHALLENGED and enrolment.attestation is not None:
+        told["credential"] = enrolment.attestation["credential"]
     if enrolment.device is not None:
         configuration = _configuration(enrolment)
         signed = Signed(configuration.said, bytes(configuration.signature), bytes(configuration.body))
@@ -155,7 +156,7 @@ def read_body(body: bytes) -> dict[str, Any]:
 
     {"agent": version, "server": address, "meters": [{"settings": {...}, "description", "serial", "energy": {...}}],
      "tests": [{"sequence", "point": hex, "role", "energy": {...}, "error"}],
-     "problem": why the settings cannot be used}
+     "problem": why the settings cannot be used, "attestation": {} or what a TPM shows, see `origins`}
     """
     _must(len(body) <= MOST_BODY_BYTES, "body", "too_large", _("The body is too large."))
     try:
@@ -167,7 +168,7 @@ def read_body(body: bytes) -> dict[str, Any]:
         _must("\\u0000" not in text, "body", "format", _("The text holds a character that no text has."))
     except ValueError as error:
         raise InputRefused(Violation("body", "format", str(error)[:200])) from None
-    _members("body", content, {"agent": str, "server": str, "meters": list, "tests": list, "problem": str})
+    _members("body", content, MEMBERS)
     for name, most in (("agent", 50), ("problem", 300)):
         _must(len(content[name]) <= most, f"body.{name}", "too_long", _("The text is too long."))
     _check_server(content["server"])

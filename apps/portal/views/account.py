@@ -6,14 +6,16 @@ from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import translation
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from apps.accounts.choices import KeyCustody, MemberState
 from apps.accounts.models import PartyKey, User
 from apps.accounts.permissions import Viewer, in_force
+from apps.notifications.services.choosing import choose, kinds_for, wanted_by
 from apps.portal.access import for_viewer
-from apps.portal.forms import AccountForm
+from apps.portal.forms import AccountForm, NoticesForm
 from apps.portal.records import seals_of, short
 
 
@@ -50,6 +52,23 @@ def account(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         ],
     }
     return render(request, "portal/account.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_viewer
+def notices(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Which notices the person gets by mail."""
+    user = User.objects.get(email=request.user.get_username())
+    among = kinds_for(viewer)
+    labels = {kind.key: capfirst(str(kind.title)) for kind in among}
+    # Nothing chosen is a choice too.
+    given = request.POST if request.method == "POST" else None
+    form = NoticesForm(labels, given, initial={"kinds": sorted(wanted_by(user, among))})
+    if request.method == "POST" and form.is_valid():
+        choose(user, among, form.cleaned_data["kinds"])
+        messages.success(request, _("Saved."))
+        return redirect("portal:notices")
+    return render(request, "portal/notices.html", {"form": form, "among": among})
 
 
 def _saved(request: HttpRequest, user: User) -> HttpResponse:

@@ -1,6 +1,7 @@
 """Which devices and meters measure a point, and since when; staff exchange them."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
@@ -19,7 +20,7 @@ from apps.metering.services.exchange import exchange_meter, set_backup
 from apps.portal.access import for_viewer, visible_or_404
 from apps.portal.forms import ExchangeForm
 from apps.web.components import Column, Table
-from apps.web.formatting import EN_DASH, NBSP, kwh_number, local_datetime
+from apps.web.formatting import EN_DASH, NBSP, decimal_text, local_datetime
 
 
 @require_safe
@@ -45,8 +46,8 @@ def _table(rows: list[Measurement], zone: ZoneInfo) -> Table | None:
         Column(_("From")),
         Column(_("Until")),
         Column(_("Registers")),
-        Column(_("Counter at the beginning"), numeric=True),
-        Column(_("Counter at the end"), numeric=True),
+        Column(_("Counter at the beginning")),
+        Column(_("Counter at the end")),
         Column(_("Used for")),
     )
     cells = tuple(
@@ -73,7 +74,8 @@ def _counters(counters: dict[str, int]) -> str:
     texts = []
     for number, value in counters.items():
         register = Register(int(number))
-        texts.append(f"{register.label} {kwh_number(value)}{NBSP}k{register.unit.label}")
+        figure = decimal_text(Decimal(value).scaleb(-3), most=3)
+        texts.append(f"{register.label} {figure}{NBSP}k{register.unit.label}")
     return ", ".join(texts)
 
 

@@ -27,7 +27,7 @@ from apps.portal.records import seals, short
 from apps.portal.selectors import visible_points
 from apps.web.components import Column, Table
 from apps.web.formatting import kwh_number, local_datetime
-from apps.web.pictures import LoadCurve, load_curve
+from apps.web.pictures import LoadCurve, load_curve, load_table
 from apps.web.pictures.day import LocalDay
 from evidence.canonical import encode_bytes
 from evidence.readings import leaf
@@ -117,11 +117,12 @@ def _shown(found: VirtualPoint, day: dt.date, register: int, computed: Computed)
     known = [value if grade else None for value, grade in zip(computed.value, computed.grade, strict=True)]
     numbers = [int(value) for value in known if value is not None]
     rows = tuple(
-        ("+" if term.sign > 0 else "-", str(term.point or term.virtual), str(Register(term.source_register).label))
+        (f"{'+' if term.sign > 0 else '-'} {term.point or term.virtual}", str(Register(term.source_register).label))
         for term in computed.terms
     )
-    columns = (Column(_("Sign")), Column(_("Point")), Column(_("Register")))
+    columns = (Column(_("Point")), Column(_("Register")))
     grades = [int(grade) for grade in computed.grade if grade]
+    curve = _curve(found, day, register, known)
     return {
         "label": str(Register(register).label),
         "total": f"{kwh_number(sum(numbers), fixed=True)} k{unit}",
@@ -129,11 +130,12 @@ def _shown(found: VirtualPoint, day: dt.date, register: int, computed: Computed)
         "slots": len(computed.slots),
         "grade": Grade(max(grades)).label if grades else "",
         "terms": Table(_("Computed from"), columns, rows),
-        "picture": _picture(found, day, register, known),
+        "picture": load_curve(curve) if curve else None,
+        "curve_table": load_table(curve) if curve else None,
     }
 
 
-def _picture(found: VirtualPoint, day: dt.date, register: int, known: list[Any]) -> Any:
+def _curve(found: VirtualPoint, day: dt.date, register: int, known: list[Any]) -> LoadCurve | None:
     """A curve where it can be drawn: energy of one direction."""
     values = tuple(None if value is None else int(value) for value in known)
     if not any(values) or any(value is not None and value < 0 for value in values):
@@ -142,4 +144,4 @@ def _picture(found: VirtualPoint, day: dt.date, register: int, known: list[Any])
     title = str(Register(register).label)
     is_made = register in (Register.GENERATION, Register.GRID_EXPORT)
     consumption, generation = (None, values) if is_made else (values, None)
-    return load_curve(LoadCurve(f"register-{register}", title, local, consumption=consumption, generation=generation))
+    return LoadCurve(f"register-{register}", title, local, consumption=consumption, generation=generation)

@@ -9,6 +9,7 @@ from apps.web.pictures.calendar import CalendarDay, CalendarMap, Tint, calendar_
 from apps.web.pictures.day import DayChart, LoadCurve, LocalDay, Series, day_chart, day_table, load_curve, load_table
 from apps.web.pictures.flow import Flow, FlowDiagram, FlowNode, flow_diagram, flow_table
 from apps.web.pictures.hues import Hue
+from apps.web.pictures.lag import LagChart, lag_chart, lag_table
 
 __all__ = [
     "BillBar",
@@ -20,6 +21,7 @@ __all__ = [
     "FlowDiagram",
     "FlowNode",
     "Hue",
+    "LagChart",
     "LoadCurve",
     "LocalDay",
     "Series",
@@ -31,6 +33,8 @@ __all__ = [
     "day_table",
     "flow_diagram",
     "flow_table",
+    "lag_chart",
+    "lag_table",
     "load_curve",
     "load_table",
 ]

@@ -1,0 +1,2 @@
+class DeliveryError(Exception):
+    """A letter did not arrive; the message says why, without secrets."""
