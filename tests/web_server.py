@@ -19,7 +19,7 @@ STOPS_WITHIN = 30  # seconds
 
 @contextmanager
 def web_server(folder: Path, **environment: str) -> Iterator[str]:
-    """Gives its address. Sessions of the test client are known to it."""
+    """Gives its address. Sessions of the test client are known to it, and what the tests sealed."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -29,6 +29,7 @@ def web_server(folder: Path, **environment: str) -> Iterator[str]:
         "DATABASE_URL": url + (f"&port={about['port']}" if about.get("port") else ""),
         "ENERGYMARKET_HTTPS": "false",
         "ENERGYMARKET_SECRET_KEY": settings.SECRET_KEY,
+        "ENERGYMARKET_CUSTODY_KEY": settings.CUSTODY_KEY,
         "ENERGYMARKET_DATA_DIR": str(folder),
         "ENERGYMARKET_ALLOWED_HOSTS": "127.0.0.1",
         "DJANGO_SETTINGS_MODULE": "energymarket.settings.base",

@@ -44,9 +44,9 @@ function follow(section) {
       show(JSON.parse(event.data));
     };
     source.onerror = () => {
-      on.hidden = true;
       // The browser connects again by itself, unless it was refused.
       if (source.readyState === EventSource.CLOSED) {
+        on.hidden = true;
         again = setTimeout(start, PAUSE);
       }
     };

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -19,7 +20,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 class Page:
     """One page; a call waits for its answer."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._number = 0
 
