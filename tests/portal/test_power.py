@@ -3,10 +3,14 @@
 import datetime as dt
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
+from apps.accounts.choices import MemberRole
 from apps.portal.power import MOST_POINTS, SLOTS, last_power
 from evidence.readings import Reading, Register
+from tests.conftest import signed_in
+from tests.factories import MembershipFactory, UserFactory
 from tests.metering.head_end import HeadEnd, make_head_end, post
 
 pytestmark = pytest.mark.django_db
@@ -52,3 +56,18 @@ def test_what_a_predecessor_used_is_left_out(head_end: HeadEnd) -> None:
 
 def test_a_concentrator_has_no_picture(head_end: HeadEnd) -> None:
     assert last_power(head_end.points * MOST_POINTS, {}) is None
+
+
+def test_the_page_of_a_point_has_it_and_can_ask_for_it_alone(head_end: HeadEnd) -> None:
+    clerk = UserFactory.make()
+    MembershipFactory.make(user=clerk, party=head_end.area.utility, role=MemberRole.STAFF)
+    client = signed_in(clerk)
+    page, alone = (reverse(f"portal:{name}", args=[head_end.points[0].pk]) for name in ("point", "last_hours"))
+    assert client.get(alone).content == b""
+    send(head_end, 1, (0, Register.CONSUMPTION, 0, 100))
+    shown = client.get(page).content.decode()
+    assert f'data-refresh="{alone}"' in shown
+    assert shown.count("The last hours</h2>") == 1
+    # The plant's own power stands where it stood.
+    assert "roof, Solar, 10\u00a0kW" in shown or "roof, solar, 10\u00a0kW" in shown
+    assert "at most 0.40\u00a0kW" in client.get(alone).content.decode()

@@ -112,7 +112,7 @@ def point(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
             "corrections": correction_table(versions, found),
             "readings": reading_table(versions, found),
             "seals": list(seals(anchors).values()),
-            "power": _power_part(viewer, found) if days.next is None else "",
+            "last_hours": _power_part(viewer, found) if days.next is None else "",
         }
     return render(request, "portal/point.html", context)
 
