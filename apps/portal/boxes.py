@@ -1,20 +1,22 @@
 """The boxes beside the meters as staff look at them: the list, what is wrong, one box."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, F, OrderBy, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from apps.accounts.permissions import Action, Viewer
+from apps.assets.models import MeteringPoint
 from apps.metering.choices import AlarmKind
 from apps.metering.fleet_notices import NOTICES
-from apps.metering.models import Alarm, Batch, BoxStatus, Device, DeviceKey
+from apps.metering.models import Alarm, Batch, BoxStatus, Device, DeviceKey, EnrolmentCode, Measurement
 from apps.portal.cells import chip_cell
 from apps.portal.links import box_url, link
 from apps.web.components import Column, Table
@@ -26,13 +28,27 @@ NEVER, REVOKED, ANY_ALARM = "never", "revoked", "alarm"
 SHOWN_DAYS = 7
 
 
+# What a list can be sorted by, and how; boxes of which it is not known stand last. Without any: alarms first.
+ORDERS: Mapping[str, OrderBy] = {
+    "contact": F("last_contact").asc(nulls_last=True),
+    "behind": F("newest_end").asc(nulls_last=True),
+    "waiting": F("status__readings").desc(nulls_last=True),
+    "version": F("status__version").asc(nulls_last=True),
+    "customer": F("owner__name").asc(),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a list is narrowed to: a state, one of `NEVER`, `REVOKED`, `ANY_ALARM` or a kind of alarm; and a word."""
+    """What a list is narrowed to: a state, one of `NEVER`, `REVOKED`, `ANY_ALARM` or a kind of alarm; and a word.
+
+    `order` is one of `ORDERS`, or empty.
+    """
 
     state: str = ""
     area: int | None = None
     text: str = ""
+    order: str = ""
 
 
 def visible_boxes(viewer: Viewer) -> QuerySet[Device]:
@@ -46,7 +62,7 @@ def visible_alarms(viewer: Viewer) -> QuerySet[Alarm]:
 
 
 def listed(viewer: Viewer, asked: Asked) -> QuerySet[Device]:
-    """Boxes with alarms first, each with its open alarms as `open_alarms` and `has_key`."""
+    """Boxes in the order that is asked for, each with its open alarms as `open_alarms` and `has_key`."""
     standing = Alarm.objects.filter(closed_at=None)
     boxes = visible_boxes(viewer).annotate(
         has_alarm=Exists(standing.filter(device=OuterRef("pk"))),
@@ -67,7 +83,7 @@ def listed(viewer: Viewer, asked: Asked) -> QuerySet[Device]:
             Q(name__icontains=asked.text) | Q(owner__name__icontains=asked.text) | Q(points__code__icontains=asked.text)
         ).distinct()
     shown = Prefetch("alarms", standing.order_by("kind"), to_attr="open_alarms")
-    return boxes.prefetch_related(shown).order_by("-has_alarm", "name", "pk")
+    return boxes.prefetch_related(shown).order_by(ORDERS.get(asked.order, F("has_alarm").desc()), "name", "pk")
 
 
 def alarm_counts(viewer: Viewer) -> dict[AlarmKind, int]:
@@ -75,6 +91,13 @@ def alarm_counts(viewer: Viewer) -> dict[AlarmKind, int]:
     standing = visible_alarms(viewer).filter(closed_at=None).order_by()
     counts = dict(standing.values_list("kind").annotate(count=Count("pk")))
     return {kind: counts[kind] for kind in AlarmKind if kind in counts}
+
+
+def measured_by(box: Device) -> QuerySet[MeteringPoint]:
+    """The points that it measures now, not as a backup."""
+    now = int(timezone.now().timestamp())
+    still = Measurement.objects.filter(Q(until=None) | Q(until__gt=now), device=box, since__lte=now, is_backup=False)
+    return MeteringPoint.objects.filter(pk__in=still.values("point")).select_related("area").order_by("code")
 
 
 def status_of(box: Device) -> BoxStatus | None:
@@ -161,15 +184,33 @@ def history_table(alarms: Iterable[Alarm]) -> Table:
 
 
 def key_table(box: Device) -> Table:
-    columns = (Column(_("Key")), Column(_("Since")), Column(_("Until")), Column(_("State")))
+    columns = (Column(_("Key")), Column(_("Kept in")), Column(_("Since")), Column(_("Until")), Column(_("State")))
     rows = []
+    enrolment = EnrolmentCode.objects.filter(device=box).first()
     for key in box.keys.order_by("-pk"):
-        until = local_datetime(key.revoked_at, box.area.zone) if key.revoked_at else EN_DASH
-        chips = [chip_cell(_("revoked"), "neutral") if key.revoked_at else chip_cell(_("in use"), "good")]
+        end = key.revoked_at or key.grace_until
+        chips = [_key_state(key)]
         if key.misused_at is not None:
             chips.append(chip_cell(_("used after its revocation"), "bad"))
-        rows.append((str(key), local_datetime(key.created_at, box.area.zone), until, _chips(chips)))
+        since, until = (local_datetime(at, box.area.zone) if at else EN_DASH for at in (key.created_at, end))
+        rows.append((str(key), _kept_in(key, enrolment), since, until, _chips(chips)))
     return Table(_("Keys of this box"), columns, tuple(rows))
+
+
+def _key_state(key: DeviceKey) -> SafeString:
+    if key.revoked_at is not None:
+        return chip_cell(_("revoked"), "neutral")
+    if key.grace_until is None:
+        return chip_cell(_("in use"), "good")
+    is_over = key.grace_until <= timezone.now()
+    return chip_cell(_("exchanged"), "neutral") if is_over else chip_cell(_("exchanged, still accepted"), "waiting")
+
+
+def _kept_in(key: DeviceKey, enrolment: EnrolmentCode | None) -> str:
+    """What the box has shown of the key with which it came; of later ones it shows nothing."""
+    if enrolment is None or enrolment.public_key != key.public_key:
+        return EN_DASH
+    return _("a security chip (TPM)") if enrolment.attestation else _("a file")
 
 
 def facts(box: Device) -> list[tuple[str, str]]:

@@ -42,6 +42,7 @@ urlpatterns = [
     path("live/points", live.points, name="live"),
     path("metering-points/", points.points, name="points"),
     path("metering-points/<int:pk>/", points.point, name="point"),
+    path("metering-points/<int:pk>/last-hours/", points.last_hours, name="last_hours"),
     path("metering-points/<int:pk>/readings.csv", points.readings_csv, name="readings_csv"),
     path("metering-points/<int:pk>/reading/", readings.reading, name="reading"),
     path("metering-points/<int:pk>/meters/", meters.meters, name="meters"),

@@ -64,6 +64,16 @@ def kwh(wh: int, *, fixed: bool = False, language: str | None = None) -> str:
     return f"{kwh_number(wh, fixed=fixed, language=language)}{NBSP}kWh"
 
 
+def kw_number(watt: int, *, fixed: bool = False, language: str | None = None) -> str:
+    """W as a number of kW without its unit, as `kwh_number`."""
+    return kwh_number(watt, fixed=fixed, language=language)
+
+
+def kw(watt: int, *, language: str | None = None) -> str:
+    """W as kW with two decimals: 840 is "0.84 kW"."""
+    return f"{kw_number(watt, fixed=True, language=language)}{NBSP}kW"
+
+
 def money(nano: int, currency: str, *, language: str | None = None) -> str:
     """Nano-currency as pages show it, rounded half away from zero: 86420000000 EUR is "€86.42". KeyError if unknown."""
     return _amount(Decimal(nano).scaleb(-9, context=EXACT), PAGE_DIGITS[currency], currency, language)

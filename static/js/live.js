@@ -20,6 +20,23 @@ function show(values) {
   }
 }
 
+// What is made from the values, such as a picture of the last hours.
+async function refresh() {
+  for (const place of document.querySelectorAll("[data-refresh]")) {
+    try {
+      const response = await fetch(place.dataset.refresh, { credentials: "same-origin" });
+      if (response.ok && !response.redirected) {
+        const page = new DOMParser().parseFromString(await response.text(), "text/html");
+        const opened = place.querySelector("details[open]") !== null;
+        place.replaceChildren(...page.body.childNodes);
+        place.querySelector("details")?.toggleAttribute("open", opened);
+      }
+    } catch {
+      // Not reached this time; the next values come.
+    }
+  }
+}
+
 function follow(section) {
   const on = section.querySelector("[data-live-on]");
   let since = section.dataset.liveSince;
@@ -42,6 +59,7 @@ function follow(section) {
     source.onmessage = (event) => {
       since = event.lastEventId;
       show(JSON.parse(event.data));
+      refresh();
     };
     source.onerror = () => {
       // The browser connects again by itself, unless it was refused.

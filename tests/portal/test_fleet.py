@@ -12,11 +12,14 @@ from django.utils import timezone
 from apps.accounts.choices import MemberRole
 from apps.accounts.models import User
 from apps.assets.models import MarketArea
+from apps.ledger.fields import random_id
 from apps.metering.choices import AlarmKind
-from apps.metering.models import Alarm, BoxStatus, Device, DeviceKey
+from apps.metering.models import Alarm, BoxStatus, Device, DeviceKey, EnrolmentCode, Measurement
 from apps.metering.services.devices import end_key
 from apps.notifications.models import MailChoice
 from apps.portal.boxes import lag_of
+from apps.web.formatting import EN_DASH as DASH
+from evidence.keys import SoftwareKey
 from tests.conftest import signed_in
 from tests.factories import AreaFactory, DeviceFactory, MembershipFactory, PointFactory, UserFactory
 from tests.metering.head_end import HeadEnd, make_head_end, post
@@ -197,3 +200,78 @@ def test_who_is_no_clerk_is_asked_nothing_about_boxes(area: MarketArea) -> None:
     MembershipFactory.make(user=customer)
     page = signed_in(customer).get(reverse("portal:notices")).content.decode()
     assert 'name="kinds"' not in page
+
+
+def test_the_list_can_be_sorted(area: MarketArea, client: Client) -> None:
+    now = timezone.now()
+    say(box(area, "b", newest_end=2_000, last_contact=now), readings=7, version="1.2.0")
+    say(box(area, "a", newest_end=1_000, last_contact=now - dt.timedelta(hours=2)), readings=3, version="1.1.0")
+    alarm(box(area, "c"))
+    for order, found in (
+        ("", "cab"),
+        ("contact", "abc"),
+        ("behind", "abc"),
+        ("waiting", "bac"),
+        ("version", "abc"),
+        ("customer", "abc"),
+        ("nonsense", "cab"),
+    ):
+        assert "".join(names(client, f"?order={order}")) == found, order
+    assert names(client, "?order=waiting&state=never") == ["c"]
+    assert "Show all" not in client.get(f"{URL}?order=waiting").content.decode()
+
+
+def test_a_box_shows_which_of_its_keys_counts_and_where_it_is_kept(
+    area: MarketArea, client: Client, clerk: User
+) -> None:
+    device = box(area, "box")
+    chip = SoftwareKey.generate().public_key
+    device.keys.update(x=chip.x, y=chip.y, algorithm=chip.algorithm, grace_until=timezone.now() + dt.timedelta(days=1))
+    DeviceKey.objects.create(device=device, key_id=random_id(), algorithm=1, x=bytes(32), y=bytes(32))
+    enrolment = EnrolmentCode.objects.create(
+        area=area,
+        owner=device.owner,
+        device=device,
+        name="box",
+        made_by=clerk,
+        expires_at=timezone.now(),
+        code_id=random_id(),
+        algorithm=chip.algorithm,
+        x=chip.x,
+        y=chip.y,
+        attestation={"tpm": "ab"},
+    )
+    assert cells(client, device) == [(DASH, "in use"), ("a security chip (TPM)", "exchanged, still accepted")]
+    device.keys.filter(x=chip.x).update(grace_until=timezone.now())
+    EnrolmentCode.objects.filter(pk=enrolment.pk).update(attestation=None)
+    assert cells(client, device) == [(DASH, "in use"), ("a file", "exchanged")]
+    end_key(device.keys.get(x=chip.x))
+    assert cells(client, device)[1] == ("a file", "revoked")
+
+
+def cells(client: Client, device: Device) -> list[tuple[str, str]]:
+    """Where each key is kept, and its state."""
+    page = client.get(f"{URL}{device.pk}/").content.decode()
+    [table] = re.findall(r"<h2>Keys</h2>(.*?)</section>", page, re.DOTALL)
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in table.split("<tr")[2:]]
+    return [(plain(row[0]), plain(row[-1])) for row in rows]
+
+
+def plain(markup: str) -> str:
+    return re.sub(r"<[^>]*>", "", markup).strip()
+
+
+def test_a_box_shows_what_it_measured_in_the_last_hours() -> None:
+    head_end = make_head_end(points=2, time_zone="UTC")
+    clerk = UserFactory.make()
+    MembershipFactory.make(user=clerk, party=head_end.area.utility, role=MemberRole.STAFF)
+    client = signed_in(clerk)
+    assert "What it measured in the last hours" not in client.get(f"{URL}{head_end.device.pk}/").content.decode()
+    last = int(timezone.now().timestamp()) // 900 * 900 - 900
+    assert post(head_end.body(head_end.readings([last], value=100, points=2))).status_code == 200
+    page = client.get(f"{URL}{head_end.device.pk}/").content.decode()
+    assert "What it measured in the last hours" in page
+    # 100 and 101 Wh in a quarter of an hour.
+    assert "at most 0.80\u00a0kW" in page
+    Measurement.objects.update(until=1)
+    assert "What it measured in the last hours" not in client.get(f"{URL}{head_end.device.pk}/").content.decode()

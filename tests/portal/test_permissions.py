@@ -21,6 +21,7 @@ PAGES: list[tuple[str, Callable[[World], list[object]], tuple[int, int, int, int
     ("dues", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
     ("points", lambda w: [], (LOGIN, 200, 200, 200, 200, 200)),
     ("point", lambda w: [w.alice_point.pk], (LOGIN, 200, 404, 404, 200, 200)),
+    ("last_hours", lambda w: [w.alice_point.pk], (LOGIN, 200, 404, 404, 200, 200)),
     ("readings_csv", lambda w: [w.alice_point.pk], (LOGIN, 200, 404, 404, 200, 200)),
     ("reading", lambda w: [w.alice_point.pk], (LOGIN, 404, 404, 404, 404, 404)),
     ("meters", lambda w: [w.alice_point.pk], (LOGIN, 200, 404, 404, 200, 200)),

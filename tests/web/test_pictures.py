@@ -1,6 +1,6 @@
 import re
 import xml.etree.ElementTree as ET
-from datetime import date
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -19,6 +19,7 @@ from apps.web.pictures import (
     Hue,
     LoadCurve,
     LocalDay,
+    PowerStrip,
     Series,
     Tint,
     bill_bar,
@@ -30,6 +31,8 @@ from apps.web.pictures import (
     flow_table,
     load_curve,
     load_table,
+    power_strip,
+    power_table,
 )
 from apps.web.pictures.day import Plot
 from apps.web.pictures.svg import NARROW, axis_step
@@ -249,3 +252,31 @@ def test_a_calendar_has_a_cell_for_each_day_and_links_where_there_is_a_page() ->
 def test_a_calendar_takes_days_of_its_month_only() -> None:
     with pytest.raises(ValueError, match="no day of 2021-03"):
         month(CalendarDay(date(2021, 4, 1), Tint.FULL, "100%", "complete"))
+
+
+def strip(consumption: tuple[int | None, ...] | None, generation: tuple[int | None, ...] | None = None) -> PowerStrip:
+    first = datetime(2021, 3, 1, 12, 30, tzinfo=UTC)
+    return PowerStrip("now", "The last hours", BERLIN, 15, first, consumption, generation)
+
+
+def test_a_strip_of_power_breaks_where_nothing_is_known() -> None:
+    drawn = power_strip(strip((100, 200, None, 300), (0, 0, 0, 0)))
+    narrow = ET.fromstring(drawn)[0]
+    curves = [each.get("d") for each in narrow.iter() if "curve-consumption" in each.get("class", "")]
+    # Four slots over 287 pixels, 300 W over 94.
+    assert curves == ["M40 90.7V90.7H111.8V59.3H183.5", "M255.2 28V28H327"]
+    assert "at most 0.30\u00a0kW" in drawn and "at most 0.00\u00a0kW" in drawn
+    # Half past one in Berlin: the only full hour is two.
+    assert [each.text for each in narrow.iter() if each.text and ":00" in each.text] == ["14:00"]
+
+
+def test_the_table_of_a_strip_has_the_newest_slot_first() -> None:
+    table = power_table(strip((1_000, None)))
+    assert [column.label for column in table.columns] == ["Time", "Consumption, kW"]
+    assert table.rows == (("13:45\u201314:00", "\u2013"), ("13:30\u201313:45", "1.00"))
+
+
+@pytest.mark.parametrize("both", [(None, None), ((1,), (1, 2)), ((-1,), None), ((), None)])
+def test_a_strip_without_sense_is_refused(both: tuple[tuple[int, ...] | None, tuple[int, ...] | None]) -> None:
+    with pytest.raises(ValueError, match=r"strip|Power"):
+        strip(*both)

@@ -1,5 +1,6 @@
 """The boxes beside the meters: which send, which are silent, what is wrong. For staff and auditors."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -17,6 +18,7 @@ from apps.portal.access import for_viewer
 from apps.portal.boxes import (
     ANY_ALARM,
     NEVER,
+    ORDERS,
     REVOKED,
     Asked,
     alarm_counts,
@@ -27,6 +29,7 @@ from apps.portal.boxes import (
     key_table,
     lag_of,
     listed,
+    measured_by,
     said,
     status_of,
     visible_alarms,
@@ -34,7 +37,8 @@ from apps.portal.boxes import (
 )
 from apps.portal.links import box_url
 from apps.portal.lists import page_of, shown
-from apps.web.pictures import lag_chart, lag_table
+from apps.portal.power import last_power
+from apps.web.pictures import lag_chart, lag_table, power_strip, power_table
 
 
 @require_safe
@@ -48,6 +52,7 @@ def fleet(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         state=_one_of(request.GET.get("state", ""), [state for state, _label in states]),
         area=next((area.pk for area in areas if str(area.pk) == request.GET.get("area")), None),
         text=request.GET.get("text", "").strip()[:100],
+        order=_one_of(request.GET.get("order", ""), list(ORDERS)),
     )
     page = page_of(request, listed(viewer, asked))
     counts = alarm_counts(viewer)
@@ -61,7 +66,8 @@ def fleet(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         "states": states,
         "areas": [(area.pk, area.name) for area in areas],
         "asked": asked,
-        "narrowed": asked != Asked(),
+        "orders": _orders(),
+        "narrowed": replace(asked, order="") != Asked(),
     }
     return render(request, "portal/fleet.html", context)
 
@@ -69,6 +75,16 @@ def fleet(request: HttpRequest, viewer: Viewer) -> HttpResponse:
 def _states() -> list[tuple[str, Any]]:
     kinds = [(kind.value, kind.label) for kind in AlarmKind]
     return [(ANY_ALARM, _("any alarm")), *kinds, (NEVER, _("never sent")), (REVOKED, _("key revoked"))]
+
+
+def _orders() -> list[tuple[str, str]]:
+    return [
+        ("contact", _("longest without contact")),
+        ("behind", _("furthest behind")),
+        ("waiting", _("most waiting")),
+        ("version", _("version")),
+        ("customer", _("customer")),
+    ]
 
 
 def _one_of(asked: str, known: list[str]) -> str:
@@ -89,6 +105,7 @@ def box(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
     alarms = visible_alarms(viewer).filter(device=found)
     standing = list(alarms.filter(closed_at=None).order_by("opened_at"))
     chart = lag_of(found)
+    power = last_power(list(measured_by(found)), {})
     page = page_of(request, alarms)
     status = status_of(found)
     context = {
@@ -98,6 +115,8 @@ def box(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
         "said": said(status, found.area.zone) if status else [],
         "facts": facts(found),
         "points": found.points.distinct(),
+        "power": power_strip(power) if power else None,
+        "power_table": power_table(power) if power else None,
         "standing": [(alarm, alarm_words(alarm)) for alarm in standing],
         "may_act": viewer.may(Action.MANAGE_METERING, found),
         "lag": lag_chart(chart),

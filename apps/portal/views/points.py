@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -30,11 +31,12 @@ from apps.portal.points import (
     picture_of,
     reading_table,
 )
+from apps.portal.power import last_power
 from apps.portal.records import seals
 from apps.portal.selectors import first_days, own_points, visible_points
 from apps.web.components import Column, Table
 from apps.web.formatting import NBSP, decimal_text, local_datetime
-from apps.web.pictures import load_curve, load_table
+from apps.web.pictures import load_curve, load_table, power_strip, power_table
 
 
 @require_safe
@@ -110,8 +112,25 @@ def point(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
             "corrections": correction_table(versions, found),
             "readings": reading_table(versions, found),
             "seals": list(seals(anchors).values()),
+            "last_hours": _power_part(viewer, found) if days.next is None else "",
         }
     return render(request, "portal/point.html", context)
+
+
+def _power_part(viewer: Viewer, point: MeteringPoint) -> str:
+    """The picture of the last hours; empty where nothing came."""
+    strip = last_power([point], first_days(viewer, [point]))
+    if strip is None:
+        return ""
+    figure = {"title": strip.title, "picture": power_strip(strip), "table": power_table(strip)}
+    return render_to_string("components/figure.html", figure)
+
+
+@require_safe
+@for_viewer
+def last_hours(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
+    """Only the picture of the last hours, for a page that stays open."""
+    return HttpResponse(_power_part(viewer, get_object_or_404(visible_points(viewer), pk=pk)))
 
 
 def _bounds(viewer: Viewer, point: MeteringPoint) -> tuple[dt.date, dt.date | None]:

@@ -10,6 +10,7 @@ from apps.web.pictures.day import DayChart, LoadCurve, LocalDay, Series, day_cha
 from apps.web.pictures.flow import Flow, FlowDiagram, FlowNode, flow_diagram, flow_table
 from apps.web.pictures.hues import Hue
 from apps.web.pictures.lag import LagChart, lag_chart, lag_table
+from apps.web.pictures.power import PowerStrip, power_strip, power_table
 
 __all__ = [
     "BillBar",
@@ -24,6 +25,7 @@ __all__ = [
     "LagChart",
     "LoadCurve",
     "LocalDay",
+    "PowerStrip",
     "Series",
     "Tint",
     "bill_bar",
@@ -37,4 +39,6 @@ __all__ = [
     "lag_table",
     "load_curve",
     "load_table",
+    "power_strip",
+    "power_table",
 ]

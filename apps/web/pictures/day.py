@@ -14,7 +14,20 @@ from django.utils.translation import gettext as _
 from apps.web.components import Column, Table
 from apps.web.formatting import EN_DASH, EXACT, decimal_text, kwh, kwh_number, local_date, slot_range
 from apps.web.pictures.hues import Hue, paint, patterns, swatch
-from apps.web.pictures.svg import Attribute, Frame, axis_step, drawing, join, line, number, picture, tag, text
+from apps.web.pictures.svg import (
+    Attribute,
+    Frame,
+    axis_step,
+    drawing,
+    join,
+    legend,
+    line,
+    number,
+    picture,
+    stroke,
+    tag,
+    text,
+)
 
 Values = Sequence[int | None]
 
@@ -160,13 +173,13 @@ class Plot:
     def area(self, values: Values) -> str:
         """The path of a stepped area from zero up to `values`, one closed piece per run of known slots."""
         return "".join(
-            f"M{number(self.x(first))} {self.base}{self._steps(run)}V{self.base}Z" for first, run in _runs(values)
+            f"M{number(self.x(first))} {self.base}{self._steps(run)}V{self.base}Z" for first, run in runs(values)
         )
 
     def outline(self, values: Values) -> str:
         """The path along the top of `values`."""
         return "".join(
-            f"M{number(self.x(first))} {number(self.y(run[0][1]))}{self._steps(run)}" for first, run in _runs(values)
+            f"M{number(self.x(first))} {number(self.y(run[0][1]))}{self._steps(run)}" for first, run in runs(values)
         )
 
     def _steps(self, run: Sequence[tuple[int, int]]) -> str:
@@ -227,11 +240,11 @@ def day_chart(chart: DayChart) -> SafeString:
         shapes = (*ground, *layers, edge, plot.clock())
         return drawing(chart.key, frame, plot.height, chart.title, description, *shapes)
 
-    legend = _legend(
+    entries = (
         (swatch(f"{chart.key}-key-{index}", series.hue), series.label, kwh(series.total))
         for index, series in enumerate(chart.series)
     )
-    return picture(chart.key, draw, legend, _note(chart.day))
+    return picture(chart.key, draw, legend(entries), _note(chart.day))
 
 
 def load_curve(curve: LoadCurve) -> SafeString:
@@ -256,7 +269,7 @@ def load_curve(curve: LoadCurve) -> SafeString:
             shapes.append(_path(plot.outline(curve.consumption), "curve curve-consumption"))
         return drawing(curve.key, frame, plot.height, curve.title, description, *shapes)
 
-    return picture(curve.key, draw, _legend(entries), _note(curve.day))
+    return picture(curve.key, draw, legend(entries), _note(curve.day))
 
 
 def day_table(chart: DayChart) -> Table:
@@ -315,9 +328,9 @@ def _overlap(curve: LoadCurve) -> list[int | None]:
 def _load_entries(curve: LoadCurve) -> list[tuple[SafeString, str, str]]:
     entries = []
     if curve.generation is not None:
-        entries.append((_stroke("curve-generation"), _("Generation"), _total(curve.generation)))
+        entries.append((stroke("curve-generation"), _("Generation"), _total(curve.generation)))
     if curve.consumption is not None:
-        entries.append((_stroke("curve-consumption"), _("Consumption"), _total(curve.consumption)))
+        entries.append((stroke("curve-consumption"), _("Consumption"), _total(curve.consumption)))
     if shared := _overlap(curve):
         entries.append((swatch(f"{curve.key}-key", Hue.OWN), _("Used on the spot"), _total(shared)))
     return entries
@@ -331,16 +344,16 @@ def _largest(columns: Iterable[Values]) -> int:
     return max((value for values in columns for value in values if value is not None), default=0)
 
 
-def _runs(values: Values) -> list[tuple[int, list[tuple[int, int]]]]:
+def runs(values: Values) -> list[tuple[int, list[tuple[int, int]]]]:
     """Runs of known slots: the first index, and index and Wh of each slot."""
-    runs: list[tuple[int, list[tuple[int, int]]]] = []
+    found: list[tuple[int, list[tuple[int, int]]]] = []
     for index, wh in enumerate(values):
         if wh is None:
             continue
         if index == 0 or values[index - 1] is None:
-            runs.append((index, []))
-        runs[-1][1].append((index, wh))
-    return runs
+            found.append((index, []))
+        found[-1][1].append((index, wh))
+    return found
 
 
 def _unit(slot_minutes: int) -> str:
@@ -358,25 +371,6 @@ def _path(d: str, css: str, fill: str = "") -> SafeString:
     if fill:
         attributes["fill"] = fill
     return tag("path", attributes)
-
-
-def _stroke(css: str) -> SafeString:
-    frame: dict[str, Attribute] = {"class": "swatch", "viewBox": "0 0 16 16", "width": 16, "height": 16}
-    return tag("svg", {**frame, "aria-hidden": "true"}, _path("M0 8H16", f"curve {css}"))
-
-
-def _legend(entries: Iterable[tuple[SafeString, str, str]]) -> SafeString:
-    items = [
-        tag(
-            "li",
-            {},
-            mark,
-            tag("span", {"class": "legend-label"}, conditional_escape(label)),
-            tag("span", {"class": "legend-value"}, conditional_escape(value)),
-        )
-        for mark, label, value in entries
-    ]
-    return tag("ul", {"class": "legend"}, *items)
 
 
 def _note(day: LocalDay) -> SafeString:

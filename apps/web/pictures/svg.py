@@ -1,7 +1,7 @@
 """The few SVG pieces that all pictures share: tags, numbers, text, the two frames, nice axis steps."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from django.utils.html import conditional_escape, escape
@@ -80,6 +80,27 @@ def picture(key: str, draw: Callable[[Frame], SafeString], *below: SafeString) -
     if not ID.fullmatch(key):
         raise ValueError(f"{key!r} cannot be the start of an id: lower-case letters, digits and hyphens only.")
     return tag("div", {"class": "picture"}, *[draw(frame) for frame in FRAMES], *below)
+
+
+def stroke(css: str) -> SafeString:
+    """A short piece of a curve, for legends; decorative, as the word stands beside it."""
+    frame: dict[str, Attribute] = {"class": "swatch", "viewBox": "0 0 16 16", "width": 16, "height": 16}
+    return tag("svg", {**frame, "aria-hidden": "true"}, tag("path", {"d": "M0 8H16", "class": f"curve {css}"}))
+
+
+def legend(entries: Iterable[tuple[SafeString, str, str]]) -> SafeString:
+    """Mark, word and value of each thing in a picture."""
+    items = [
+        tag(
+            "li",
+            {},
+            mark,
+            tag("span", {"class": "legend-label"}, conditional_escape(label)),
+            tag("span", {"class": "legend-value"}, conditional_escape(value)),
+        )
+        for mark, label, value in entries
+    ]
+    return tag("ul", {"class": "legend"}, *items)
 
 
 def axis_step(largest: int, intervals: int = 5, smallest: int = 10) -> int:
