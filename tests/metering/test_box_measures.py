@@ -13,7 +13,11 @@ import httpx
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
+from apps.assets.services import reading_secret
+from apps.ledger.ledgers import DEFAULT
+from apps.ledger.services.sweep import drain
 from apps.metering import readings
+from apps.metering.services.devices import register_device
 from evidence.keys import SoftwareKey
 from evidence.readings import Quality, Reading, Register
 from market_math.slots import day_slots
@@ -22,8 +26,9 @@ from meter_agent.destinations import Market, Measures
 from meter_agent.journal import Journal
 from meter_agent.link import Allowance
 from meter_agent.uplink import Sealer, Uplink
+from tests.market import make_market
 from tests.meter_agent.support import DEVICE, HOUSE, NOON, SHOP, make_config, store
-from tests.metering.head_end import DAY, STEP, make_head_end
+from tests.metering.head_end import DAY, STEP
 
 
 def send(
@@ -43,18 +48,23 @@ def send(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_market_takes_the_documents_of_a_box_by_its_signature(live_server: LiveServer, tmp_path: Path) -> None:
-    head_end = make_head_end(points=2)
-    slots = list(day_slots(DAY, head_end.area.zone, 15))[:8]
-    names = sorted(bytes(point.ledger_id) for point in head_end.points)
-    content = [Reading(point, Register.CONSUMPTION, slot, 250 + n) for point in names for n, slot in enumerate(slots)]
-    device = bytes(head_end.device.ledger_id)
+    market, key = make_market({"alice": 0, "bob": 0}), SoftwareKey.generate()
+    points = list(market.points.values())
+    box = register_device(area=market.area, owner=market.utility, name="box", key=key.public_key, points=points)
+    drain(DEFAULT)
+    secrets = {bytes(point.ledger_id): reading_secret(point.occupancies.get()) for point in points}
+    slots = list(day_slots(DAY, market.area.zone, 15))[:8]
+    content = [
+        Reading(point, Register.CONSUMPTION, slot, 250 + n) for point in sorted(secrets) for n, slot in enumerate(slots)
+    ]
+    device = bytes(box.ledger_id)
     with Journal(tmp_path / "journal", device) as journal:
         store(journal, content)
         to = Measures("plant", f"{live_server.url}/api/v1/measures", "box", None)
-        assert send(journal, device, head_end.key, head_end.secrets, to) == [True]
+        assert send(journal, device, key, secrets, to) == [True]
         assert journal.status()["backlog"]["batches"] == 0
         assert journal.status()["refused"] == []
-    found = readings.latest(head_end.area.pk, [point.pk for point in head_end.points], slots[0], slots[-1] + STEP)
+    found = readings.latest(market.area.pk, [point.pk for point in points], slots[0], slots[-1] + STEP)
     assert sorted(row.value for row in found) == sorted(reading.value for reading in content)
 
 
