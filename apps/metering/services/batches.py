@@ -23,6 +23,8 @@ from market_math.slots import local_day
 
 REGISTERS = frozenset(Register)
 QUALITIES = frozenset(Quality)
+# What is asked of a device's measurements: a box with many points should not bring all that is known of them.
+MEASURED = ("device", "registers", "since", "until", "is_backup", "point__ledger_id", "point__plant__power_w")
 MOST_READINGS = 10_000
 # Of a large site's connection to the grid, in W or var.
 MOST_SITE_W = 100_000_000
@@ -62,7 +64,7 @@ def _accept(key: DeviceKey, statement: Statement, signature: bytes, content: Seq
     _check_key_time(key, day)
     readings.prepare_partitions(statement.start, statement.end)
     with transaction.atomic():
-        locked = Device.objects.select_for_update().get(pk=device.pk)
+        locked = Device.objects.select_for_update().only("ledger_id", "last_sequence").get(pk=device.pk)
         known = _known(locked, statement, content)
         if known is not None:
             return Accepted(known, is_new=False)
@@ -74,7 +76,7 @@ def _store(
     device: Device, area: MarketArea, day: dt.date, statement: Statement, signature: bytes, content: Sequence[Reading]
 ) -> Batch:
     """Check what a locked device has sent against all that is known here, and write it."""
-    measured = list(device.measurements.select_related("point__plant"))
+    measured = list(device.measurements.select_related("point__plant").only(*MEASURED))
     points = {bytes(measurement.point.ledger_id): measurement.point for measurement in measured}
     check_content(area, statement, content, points)
     secrets = secrets_of(points.values(), day)
