@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from apps.accounting.models import EntryKind
@@ -86,4 +87,4 @@ def _words(due: Due) -> str:
         case EntryKind.PURCHASE:
             return _("Bought from a neighbour")
         case _:
-            return str(due.entry.get_kind_display()).capitalize()
+            return capfirst(str(due.entry.get_kind_display()))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from apps.assets.models import MeteringPoint
@@ -63,7 +64,7 @@ def grade_table(versions: Sequence[Version]) -> Table | None:
         energy[version.grade] += version.value
     columns = (Column(_("Evidence")), Column(_("Readings"), numeric=True), Column(_("kWh"), numeric=True))
     rows = tuple(
-        (str(Grade(grade).label).capitalize(), str(count[grade]), kwh_number(energy[grade], fixed=True))
+        (capfirst(str(Grade(grade).label)), str(count[grade]), kwh_number(energy[grade], fixed=True))
         for grade in sorted(count)
     )
     return Table(_("How the readings of this day are evidenced"), columns, rows)

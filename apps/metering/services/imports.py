@@ -56,7 +56,8 @@ def _days(
 ) -> list[tuple[MeteringPoint, dt.date, list[Reading]]]:
     """Readings by metering point, local day and unit, in ascending order of their leaves."""
     days = []
-    for point, registers in series.items():
+    # In one order for everybody: whoever stores for the same points waits for their locks, and nobody for each other.
+    for point, registers in sorted(series.items(), key=lambda item: item[0].pk):
         by_day: dict[tuple[dt.date, int], list[Reading]] = defaultdict(list)
         for register, values in sorted(registers.items()):
             unit = Register(register).unit

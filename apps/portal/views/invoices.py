@@ -5,6 +5,7 @@ import hashlib
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -126,7 +127,7 @@ def verify(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
 
 def _grades(grades: dict[int, int]) -> Table:
     """The Wh behind the invoice by grade of evidence, grades without energy included."""
-    rows = tuple((str(grade.label).capitalize(), kwh_number(grades.get(grade.value, 0), fixed=True)) for grade in Grade)
+    rows = tuple((capfirst(str(grade.label)), kwh_number(grades.get(grade.value, 0), fixed=True)) for grade in Grade)
     columns = (Column(_("Evidence")), Column(_("kWh"), numeric=True))
     total = (_("Together"), kwh_number(sum(grades.values()), fixed=True))
     return Table(_("How the readings behind it are evidenced"), columns, rows, total)

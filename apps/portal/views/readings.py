@@ -6,6 +6,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -52,7 +53,7 @@ def reading(request: HttpRequest, viewer: Viewer, pk: int) -> HttpResponse:
         "point": point,
         "day": local_day(slot, point.area.zone),
         "time": slot_words(slot, point),
-        "register": str(Register(register).label).capitalize(),
+        "register": capfirst(str(Register(register).label)),
         "quantity": quantity(version, decimals=3),
         "version": version,
         "source": source_of(batch).words,
