@@ -239,7 +239,7 @@ def test_a_silent_unit_costs_one_answer_time_on_a_line() -> None:
         begun = time.monotonic()
         with pytest.raises(MeterError):
             await bus.read(9, 0, 2)
-        assert 0.25 < time.monotonic() - begun < 1
+        assert 0.25 < time.monotonic() - begun < 10
 
     on_a_line({}, use)
 

@@ -234,7 +234,7 @@ def test_a_process_that_starts_again_is_not_noticed(tmp_path: Path) -> None:
         begun = time.monotonic()
         with pytest.raises(KeyUnavailable, match="no key process answers"):
             signer.sign(DIGEST)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 15
         process.start()
         assert key.verifies(DIGEST, signer.sign(DIGEST))
         assert process.end(signal.SIGKILL) == -signal.SIGKILL
