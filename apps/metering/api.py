@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import IO, Any, NoReturn
 
@@ -15,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.metering.exceptions import InputRefused
+from apps.metering.problems import problem_of
 from apps.metering.services.batches import MOST_READINGS, accept_batch
 from apps.web.problems import CONTENT_TYPE, FieldError, ProblemError
 from evidence.abi import EncodingError
@@ -134,8 +136,7 @@ class MeterBatches(APIView):
         try:
             accepted = accept_batch(statement, signature, content)
         except InputRefused as refused:
-            errors = [FieldError(_place(v.field, lengths), v.rule, v.message) for v in refused.violations]
-            raise ProblemError(HTTPStatus(refused.status), errors[0].message, errors=errors) from None
+            raise problem_of(refused, place=partial(_place, lengths=lengths)) from None
         return Response({"sequence": str(accepted.batch.sequence), "status": "stored" if accepted.is_new else "known"})
 
 

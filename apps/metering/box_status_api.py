@@ -9,8 +9,9 @@ from rest_framework.views import APIView
 
 from apps.metering.api import StrictJSON
 from apps.metering.exceptions import InputRefused
+from apps.metering.problems import problem_of
 from apps.metering.services.box_status import SequenceRefused, accept_status
-from apps.web.problems import FieldError, ProblemError, problem_response
+from apps.web.problems import FieldError, ProblemError
 from apps.web.schema import BYTES, INTEGER, an_object, problems
 from evidence.box_forms import read_signed
 from evidence.boxes import BoxStatus
@@ -46,15 +47,7 @@ class BoxStatuses(APIView):
         try:
             stored = accept_status(given)
         except SequenceRefused as refused:
-            answer = problem_response(_problem(refused), {})
-            assert answer is not None  # noqa: S101 a problem always has its document
-            answer[SEQUENCE] = str(refused.acceptable)
-            return answer
+            raise problem_of(refused, {SEQUENCE: str(refused.acceptable)}) from None
         except InputRefused as refused:
-            raise _problem(refused) from None
+            raise problem_of(refused) from None
         return Response({"sequence": str(stored.sequence), "status": "stored"})
-
-
-def _problem(refused: InputRefused) -> ProblemError:
-    errors = [FieldError(each.field, each.rule, each.message) for each in refused.violations]
-    return ProblemError(HTTPStatus(refused.status), errors[0].message, errors=errors)

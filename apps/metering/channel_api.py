@@ -5,7 +5,7 @@ POST /api/v1/box-channel           {"answer": {...}, "signature": "...", "body":
 """
 
 from http import HTTPStatus
-from typing import Any, NoReturn
+from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -17,8 +17,9 @@ from rest_framework.views import APIView
 from apps.metering.api import StrictJSON
 from apps.metering.doorbell import NoRoom
 from apps.metering.exceptions import InputRefused
+from apps.metering.problems import problem_of
 from apps.metering.services.channel import ClockRefused, accept_answer, take_poll, wait_for_instructions
-from apps.web.problems import FieldError, ProblemError, problem_response
+from apps.web.problems import FieldError, ProblemError
 from apps.web.schema import BYTES, INTEGER, a_list, an_object, problems
 from evidence.abi import WORD
 from evidence.box_forms import Signed, read_signed
@@ -57,12 +58,9 @@ class BoxChannel(APIView):
         try:
             device = take_poll(poll, signature)
         except ClockRefused as refused:
-            answer = problem_response(_problem(refused), {})
-            assert answer is not None  # noqa: S101 a problem always has its document
-            answer[CLOCK] = str(refused.acceptable)
-            return answer
+            raise problem_of(refused, {CLOCK: str(refused.acceptable)}) from None
         except InputRefused as refused:
-            _raise(refused)
+            raise problem_of(refused) from None
         try:
             found = wait_for_instructions(device, poll.sequence, wait, settings.BOXES_WAITING)
         except NoRoom:
@@ -85,7 +83,7 @@ class BoxChannel(APIView):
         try:
             is_new = accept_answer(answer)
         except InputRefused as refused:
-            _raise(refused)
+            raise problem_of(refused) from None
         return Response({"sequence": str(answer.said.sequence), "status": "stored" if is_new else "known"})
 
 
@@ -109,12 +107,3 @@ def _seconds(text: str) -> int:
 
 def _refuse(field: str, rule: str, message: str) -> ProblemError:
     return ProblemError(HTTPStatus.BAD_REQUEST, message, errors=[FieldError(field, rule, message)])
-
-
-def _problem(refused: InputRefused) -> ProblemError:
-    errors = [FieldError(each.field, each.rule, each.message) for each in refused.violations]
-    return ProblemError(HTTPStatus(refused.status), errors[0].message, errors=errors)
-
-
-def _raise(refused: InputRefused) -> NoReturn:
-    raise _problem(refused) from None

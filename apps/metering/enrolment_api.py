@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from apps.metering.api import StrictJSON
 from apps.metering.exceptions import InputRefused
+from apps.metering.problems import problem_of
 from apps.metering.services.knocks import knock
 from apps.web.problems import FieldError, ProblemError
 from apps.web.schema import BYTES, INTEGER, an_object, problems
@@ -60,8 +61,7 @@ class Enrolments(APIView):
         try:
             reply = knock(asked, proof)
         except InputRefused as refused:
-            errors = [FieldError(each.field, each.rule, each.message) for each in refused.violations]
-            raise ProblemError(HTTPStatus(refused.status), errors[0].message, errors=errors) from None
+            raise problem_of(refused) from None
         told = {"answer": members(reply.answer), "mac": encode_bytes(reply.mac), "body": encode_bytes(reply.body)}
         return Response(told, status=HTTPStatus.OK if reply.is_done else HTTPStatus.ACCEPTED)
 

@@ -30,7 +30,7 @@ from apps.metering.models import ReadingImport
 from apps.metering.services.files import Sender, begin, receive_file
 from apps.metering.sources import FILES
 from apps.metering.tasks import wake_imports
-from apps.web.problems import FieldError, ProblemError, problem_response
+from apps.web.problems import FieldError, ProblemError
 from apps.web.schema import TEXT, a_list, an_object, problems
 from evidence.canonical import CanonicalError, decode_bytes
 
@@ -114,7 +114,7 @@ class Imports(ClientView):
                 return Response(_shown(delivery), headers=_location(request, delivery))
             keep_good = request.query_params.get("keep_good", "").lower() in ("1", "true")
             if delivery.state == ImportState.REFUSED or (delivery.report["bad"] and not keep_good):
-                return _bad_rows(request, delivery)
+                raise _bad_rows(request, delivery)
             begin(delivery, keep_good=keep_good)
         except ImportRefused as refused:
             errors = [FieldError("", refused.rule, refused.message)]
@@ -145,18 +145,14 @@ def _location(request: Request, delivery: ReadingImport) -> dict[str, str]:
     return {"Location": reverse("import", args=[delivery.pk], request=request)}
 
 
-def _bad_rows(request: Request, delivery: ReadingImport) -> Response:
+def _bad_rows(request: Request, delivery: ReadingImport) -> ProblemError:
     report = delivery.report
     errors = [
         FieldError(f"line {each['line']}, {each['field']}", each["rule"], each["message"])
         for each in report["problems"][:LISTED]
     ]
     message = _("%(bad)s rows cannot be used. Nothing was stored.") % {"bad": report["bad"]}
-    answer = problem_response(ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, message, errors=errors), {})
-    assert answer is not None  # noqa: S101 a problem always has its document
-    for name, value in _location(request, delivery).items():
-        answer[name] = value
-    return answer
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, message, errors=errors, headers=_location(request, delivery))
 
 
 def _refuse(field: str, rule: str, message: str) -> ProblemError:

@@ -18,6 +18,7 @@ from apps.accounts.models import ApiClient
 from apps.metering.api import MOST_BYTES, strict_json
 from apps.metering.bytes import Bytes
 from apps.metering.exceptions import InputRefused
+from apps.metering.problems import problem_of
 from apps.metering.services.measures import Taken, sender_of, take_from_client, take_from_device
 from apps.web.problems import FieldError, ProblemError
 from apps.web.schema import TEXT, a_list, an_object, problems
@@ -70,8 +71,7 @@ class Measures(APIView):
         try:
             taken = _take(request)
         except InputRefused as refused:
-            errors = [FieldError(each.field, each.rule, each.message) for each in refused.violations]
-            raise ProblemError(HTTPStatus(refused.status), errors[0].message, errors=errors) from None
+            raise problem_of(refused) from None
         return Response(
             {"status": taken.status, "stored": taken.stored, "identical": taken.identical, "gaps": taken.gaps}
         )

@@ -1,6 +1,6 @@
 """Errors of the API as problem documents (RFC 9457)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
@@ -27,7 +27,8 @@ class FieldError:
 class ProblemError(Exception):
     """Raised by anything behind an API view; becomes the problem document of the response.
 
-    `type` is a URI that names the kind of problem, or "about:blank" when the status says it all.
+    `type` is a URI that names the kind of problem, or "about:blank" when the status says it all. `headers` go with the
+    response.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class ProblemError(Exception):
         errors: Sequence[FieldError] = (),
         type: str = BLANK,
         title: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -45,6 +47,7 @@ class ProblemError(Exception):
         self.errors = tuple(errors)
         self.type = type
         self.title = title or status.phrase
+        self.headers = dict(headers or {})
 
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -102,4 +105,4 @@ def _response(problem: ProblemError) -> Response:
         "detail": problem.detail,
         "errors": [asdict(error) for error in problem.errors],
     }
-    return Response(body, status=problem.status, content_type=CONTENT_TYPE)
+    return Response(body, status=problem.status, headers=problem.headers, content_type=CONTENT_TYPE)
