@@ -5,7 +5,6 @@ algorithm, x and y (64 hex). Nothing here says what the box itself is: key, jour
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +14,7 @@ from evidence.box_forms import Signed, read_signed
 from evidence.boxes import Instruction, InstructionKind, body_hash
 from evidence.canonical import check_depth
 from evidence.keys import BadKey, PublicKey
+from meter_agent.durable import replace_file
 
 NAME = "configuration.json"
 MOST_BYTES = 1_000_000
@@ -89,7 +89,7 @@ def store_configuration(
         return
     check_configuration(configuration, stored, trusted_keys(settings_of(stored)) if stored else first_trusted)
     accept(settings_of(configuration))
-    replace_file(path, json.dumps(configuration.as_json("instruction"), indent=2).encode())
+    _replace(path, json.dumps(configuration.as_json("instruction"), indent=2).encode())
 
 
 def check_configuration(
@@ -114,21 +114,10 @@ def check_configuration(
     trusted_keys(settings)
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Whole or not at all, whatever happens meanwhile; for its owner only. Raises `ConfigurationError`."""
-    draft = path.with_name(path.name + ".new")
+def _replace(path: Path, content: bytes) -> None:
+    """For its owner only. Raises `ConfigurationError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(path, content)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None

@@ -4,6 +4,7 @@ What a line costs is estimated from above: the bytes of requests and answers, a 
 open a connection.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,8 @@ LONGEST_ANSWER = 1 << 20
 OPENING_BYTES, OPENING_TLS_BYTES = 200, 6_000
 EXCHANGE_BYTES = 600  # a request's and an answer's lines and headers
 DAY = 86_400
+# A clock that is set, or another allowance, is noticed after so many seconds.
+LONGEST_PAUSE = 300
 
 
 class TooLong(httpx.TransportError):
@@ -59,6 +62,11 @@ class Allowance:
             return 0
         lacking = min(cost, self.most) - self.left()
         return 0 if lacking <= 0 else lacking * DAY / self._refill + 1
+
+    async def afford(self, body: int, url: str) -> None:
+        """Wait until so many bytes may be sent there."""
+        while (seconds := self.pause_before(cost_of_exchange(body, url))) > 0:
+            await asyncio.sleep(min(seconds, LONGEST_PAUSE))
 
     def spend(self, cost: int) -> None:
         if self.per_day is not None:

@@ -14,7 +14,7 @@ from meter_agent.destinations import Ledger
 from meter_agent.faults import Fault
 from meter_agent.journal import Journal, Report
 from meter_agent.journal.errors import JournalError
-from meter_agent.link import Allowance, cost_of_exchange
+from meter_agent.link import Allowance
 from meter_agent.senders import LedgerSender
 from meter_agent.slots import day_bounds, day_number, day_of, day_text, local_day
 from meter_agent.uplink import LONGEST_PAUSE, Unavailable, pause, signing
@@ -109,7 +109,7 @@ class Reporter:
             raise
         is_settled = True
         for waiting in self.journal.waiting_reports(self.destination.name):
-            await self._afford(len(waiting.envelope))
+            await self.allowance.afford(len(waiting.envelope), "https:")
             try:
                 is_settled &= await self._send(waiting)
             except Unavailable as error:
@@ -143,7 +143,3 @@ class Reporter:
         else:
             log.error("the total of %s is refused by %s: %s", day_text(waiting.day), name, code.name)
         return True
-
-    async def _afford(self, body: int) -> None:
-        while (seconds := self.allowance.pause_before(cost_of_exchange(body, "https:"))) > 0:
-            await asyncio.sleep(min(seconds, LONGEST_PAUSE))

@@ -28,7 +28,7 @@ from meter_agent.faults import Fault
 from meter_agent.journal import LARGEST_BATCH, Batch, Journal
 from meter_agent.journal.errors import JournalError
 from meter_agent.keys import KeyFault, read_private_file
-from meter_agent.link import Allowance, cost_of_exchange
+from meter_agent.link import Allowance
 from meter_agent.measures import credentials, measure_document
 
 log = logging.getLogger(__name__)
@@ -205,7 +205,7 @@ class Uplink:
             if not self.journal.has_readings(self.sealer.config.secrets):
                 return False
             # What is sealed grows no more: on a dear line it waits until it may be sent.
-            await self._afford(SMALLEST_BODY)
+            await self.allowance.afford(SMALLEST_BODY, self.url)
             try:
                 with signing():
                     self.sealer.seal()
@@ -215,7 +215,7 @@ class Uplink:
             batch = self.journal.next_batch(self.destination.name)
             if batch is None:
                 return True
-        await self._afford(len(batch.body))
+        await self.allowance.afford(len(batch.body), self.url)
         try:
             await self._send(batch)
         except Unavailable as error:
@@ -223,10 +223,6 @@ class Uplink:
             raise
         self.fault.cleared()
         return True
-
-    async def _afford(self, body: int) -> None:
-        while (seconds := self.allowance.pause_before(cost_of_exchange(body, self.url))) > 0:
-            await asyncio.sleep(min(seconds, LONGEST_PAUSE))
 
     async def _send(self, batch: Batch) -> None:
         name, now = self.destination.name, int(time.time())

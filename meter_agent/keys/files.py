@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from meter_agent.durable import replace_file, sync_folder, write_new
 from meter_agent.keys.errors import KeyFileError
 
 
@@ -38,9 +39,7 @@ def make_private_file(path: Path, content: bytes) -> None:
 def replace_private_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, in the place of the one before. Raises `KeyFileError`."""
     try:
-        with _draft(path, content) as draft:
-            draft.replace(path)
-        sync_folder(path.parent)
+        replace_file(path, content)
     except OSError as error:
         raise KeyFileError(f"{path} cannot be written: {error.strerror}") from None
 
@@ -49,10 +48,7 @@ def replace_private_file(path: Path, content: bytes) -> None:
 def _draft(path: Path, content: bytes) -> Generator[Path, None, None]:
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        write_new(draft, content)
         yield draft
     finally:
         draft.unlink(missing_ok=True)
@@ -70,11 +66,3 @@ def check_folder(folder: Path) -> None:
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & 0o077:
         raise KeyFileError(f"{folder} has mode {mode:04o}, but only its owner may enter it: chmod 700 {folder}")
-
-
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

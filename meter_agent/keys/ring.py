@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from evidence.keys import PublicKey, Signer
+from meter_agent.durable import sync_folder
 from meter_agent.keys.base import AttestableKey, Attestation, Held, Origin, Place
 from meter_agent.keys.errors import KeyFileError, KeyRefused
-from meter_agent.keys.files import check_folder, link, make_private_file, read_private_file, sync_folder
+from meter_agent.keys.files import check_folder, link, make_private_file, read_private_file
 
 
 class KeyRing:

@@ -17,11 +17,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from meter_agent.channel.orders import Failure
+from meter_agent.durable import replace_file, sync_folder
 from meter_agent.update.release import Version, read_version, version_text
 
 MOST_FILES = 50_000
 UNPACKED = 8  # times its size, at most; small ones may be larger
 SMALL = 1 << 20
+# The launcher may be another user: the umask says who else reads.
+SHARED = 0o666
 ENTRY = PurePosixPath("meter_agent/__main__.py")
 
 
@@ -58,7 +61,7 @@ class ReleaseFolder:
             if target.exists():
                 shutil.rmtree(target)
             draft.rename(target)
-            sync(self.releases)
+            sync_folder(self.releases)
         except OSError as error:
             raise Failure("not_unpacked", message=str(error.strerror)) from None
         finally:
@@ -76,15 +79,15 @@ class ReleaseFolder:
             "seconds": seconds,
             "starts": 0,
         }
-        write(self.folder / "trial.json", json.dumps(trial))
+        replace_file(self.folder / "trial.json", json.dumps(trial).encode(), SHARED)
         link = self.folder / ".current"
         link.unlink(missing_ok=True)
         link.symlink_to(Path("releases") / version_text(version))
         link.rename(self.folder / "current")
-        sync(self.folder)
+        sync_folder(self.folder)
 
     def say_healthy(self, version: str) -> None:
-        write(self.folder / "healthy", version)
+        replace_file(self.folder / "healthy", version.encode(), SHARED)
 
     def trial(self) -> dict[str, Any] | None:
         return _read(self.folder / "trial.json")
@@ -101,25 +104,6 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
-
-
-def write(path: Path, content: str) -> None:
-    """Replace a file; whoever reads it sees the old or the new one, also after a power cut."""
-    draft = path.with_name(f".{path.name}")
-    with draft.open("w") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
-    sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def unpack(archive: Path, target: Path) -> None:
